@@ -1,0 +1,98 @@
+"""Numbers with a name and a unit, the ranges they may lie in, and what worries us about them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Severity(Enum):
+    """How much a finding matters. Ordered: a ``stop`` outweighs any number of cautions."""
+
+    NOTE = "note"
+    CAUTION = "caution"
+    STOP = "stop"
+
+    @property
+    def rank(self) -> int:
+        """0 for a note, 1 for a caution, 2 for a stop."""
+        return ("note", "caution", "stop").index(self.value)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A clinical or technical concern that travels with the data: what, and because of what."""
+
+    severity: Severity
+    text: str
+    because: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.severity.value}: {self.text}" + (f" ({self.because})" if self.because else "")
+
+
+@dataclass(frozen=True)
+class Code:
+    """A coded concept as DICOM writes it, e.g. ``Code("SCT", "66794005", "L1 vertebra")``."""
+
+    scheme: str
+    value: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One number: its name, value, UCUM unit, interval and how it was come by.
+
+    ``low`` and ``high`` bound the value (``interval`` says what the bounds mean, for instance
+    "voxel" for half a voxel to either side or "95 %" for a confidence interval). ``method`` is
+    one sentence on how it was measured.
+    """
+
+    name: str
+    value: float
+    unit: str
+    low: float | None = None
+    high: float | None = None
+    interval: str = ""
+    method: str = ""
+    code: Code | None = None
+
+    def __str__(self) -> str:
+        unit = {"1": "", "deg": "°", "[hnsf'U]": "HU"}.get(self.unit, self.unit)
+        text = f"{self.value:.3g}" if abs(self.value) < 0.01 else f"{self.value:.1f}"
+        if self.low is not None and self.high is not None:
+            text += f" ({self.low:.1f} to {self.high:.1f})"
+        return f"{text} {unit}".strip() if unit != "°" else f"{text}°"
+
+
+@dataclass(frozen=True)
+class Range:
+    """The values a field may take, both ends allowed."""
+
+    low: float
+    high: float
+    unit: str = ""
+
+    def check(self, name: str, value: float, owner: str = "") -> float:
+        """Return ``value``, or raise ``ValueError`` naming the value, the bounds and the owner."""
+        if not (isinstance(value, (int, float)) and math.isfinite(value) and self.low <= value <= self.high):
+            unit = f" {self.unit}" if self.unit else ""
+            where = f" for {owner}" if owner else ""
+            raise ValueError(f"{name}={value} is outside {self.low:g} to {self.high:g}{unit}{where}.")
+        return value
+
+
+class Status(Enum):
+    """Every way a computation can end; the value is the sentence the user reads (empty: success)."""
+
+    SUCCESS = ""
+    NOT_CONVERGED = "The solver did not reach its tolerance; the numbers must not be used."
+    NOT_FINITE = "The computation produced a value that is not a number; check the input."
+    CANCELLED = "The computation was stopped before it ended."
+
+
+def worst(findings: tuple[Finding, ...]) -> Severity | None:
+    """The highest severity among ``findings``, or None when there are none."""
+    return max((f.severity for f in findings), key=lambda s: s.rank, default=None)

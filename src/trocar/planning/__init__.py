@@ -1,0 +1,1 @@
+"""Where the needle goes: instruments, approaches, the search, the mark on the skin. Floor 3."""

@@ -1,0 +1,1 @@
+"""Reports: figures, HTML and PDF from one :class:`Report`. Floor 6."""

@@ -1,0 +1,157 @@
+"""Procedure, Plan, Simulation; ``plan()`` and ``simulate()``. Read this first.
+
+A :class:`Procedure` is a prescription: a frozen dataclass whose fields carry units and ranges. It
+says where it goes (``trajectories``), what worries it (``review``) and what it does (``simulate``).
+:func:`plan` asks it the first two and returns a :class:`Plan`; nothing here knows any particular
+procedure. The classes in ``trocar.procedures`` are found by :func:`procedures`, which scans that
+folder: a new procedure is one file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import pkgutil
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from trocar import __version__
+from trocar.anatomy.levels import Level
+from trocar.anatomy.patient import Anatomy
+from trocar.errors import SimulationError
+from trocar.measure import Finding, Measure, Range, Status
+from trocar.planning.trajectory import Trajectory
+from trocar.volume import Volume
+
+
+def quantity(default: float, low: float, high: float, unit: str, help: str) -> Any:
+    """A numeric field of a procedure: its default, its allowed range, its UCUM unit, one line of help."""
+    return field(default=default, metadata={"range": Range(low, high, unit), "help": help})
+
+
+def choice(default: str, options: tuple[str, ...], help: str) -> Any:
+    """A field of a procedure with a closed set of values."""
+    return field(default=default, metadata={"options": options, "help": help})
+
+
+@dataclass(frozen=True)
+class Option:
+    """One way to carry the plan out: a path, or several that belong together, and why it ranks here."""
+
+    trajectories: tuple[Trajectory, ...]
+    reason: str
+    measures: tuple[Measure, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """For people: "one-sided, left, transpedicular"."""
+        sides = [t.side.value for t in self.trajectories]
+        count = {1: "one-sided", 2: "two-sided"}.get(len(sides), f"{len(sides)} paths")
+        approaches = " and ".join(dict.fromkeys(t.approach for t in self.trajectories))
+        return f"{count}, {' and '.join(sides)}, {approaches}"
+
+
+@dataclass(frozen=True)
+class Procedure:
+    """Base of every procedure: checks each field against its declared range, whoever constructs it."""
+
+    name: ClassVar[str] = ""
+    references: ClassVar[tuple[str, ...]] = ()
+
+    level: Level
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "level", Level.parse(self.level))
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            if "range" in f.metadata:
+                f.metadata["range"].check(f.name, value, type(self).__name__)
+            allowed = f.metadata.get("options")
+            if allowed and value not in allowed:
+                raise ValueError(f"{f.name}={value!r} is not one of {', '.join(allowed)} for {type(self).__name__}.")
+
+    def trajectories(self, anatomy: Anatomy) -> tuple[Option, ...]:
+        """Ranked ways to carry it out; raises ``NoSafeTrajectory`` when there is none."""
+        raise TypeError(f"{type(self).__name__} has no needle path to plan.")
+
+    def not_checked(self, anatomy: Anatomy) -> tuple[str, ...]:
+        """Names of the structures that matter here and that the labels lack."""
+        return ()
+
+    def review(self, anatomy: Anatomy, options: tuple[Option, ...]) -> tuple[Finding, ...]:
+        """What worries it about this patient and these options."""
+        return ()
+
+    def simulate(self, plan: Plan) -> Simulation:
+        """What it does."""
+        raise TypeError(f"{type(self).__name__} cannot be simulated in trocar {__version__}.")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was planned: ``options`` ranked best first, ``not_checked`` what nobody could look at."""
+
+    procedure: Procedure
+    anatomy: Anatomy
+    options: tuple[Option, ...]
+    not_checked: tuple[str, ...] = ()
+    measures: tuple[Measure, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    version: str = __version__
+
+    @property
+    def best(self) -> Option:
+        """The first option; raises ``IndexError`` where a procedure has none (a pump)."""
+        return self.options[0]
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What a procedure is expected to do, and how the computation ended."""
+
+    plan: Plan
+    status: Status
+    volumes: dict[str, Volume] = field(default_factory=dict)
+    series: dict[str, Any] = field(default_factory=dict)
+    measures: tuple[Measure, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    references: tuple[str, ...] = ()
+    version: str = __version__
+
+
+def plan(anatomy: Anatomy, procedure: Procedure) -> Plan:
+    """Plan a procedure on a patient.
+
+    Raises :class:`trocar.errors.LevelError` for a level that is absent or cut, and
+    :class:`trocar.errors.NoSafeTrajectory` when every path breaks a hard margin.
+    """
+    vertebra = anatomy.vertebra(procedure.level)
+    options = procedure.trajectories(anatomy)
+    findings = (*anatomy.findings, *vertebra.findings, *procedure.review(anatomy, options))
+    findings += tuple(f for f in options[0].findings) if options else ()
+    ranked = tuple(sorted(dict.fromkeys(findings), key=lambda f: -f.severity.rank))
+    return Plan(procedure, anatomy, options, procedure.not_checked(anatomy), vertebra.measures, ranked)
+
+
+def simulate(plan: Plan) -> Simulation:
+    """Simulate a plan; raises :class:`trocar.errors.SimulationError` unless the status is a success."""
+    simulation = plan.procedure.simulate(plan)
+    if simulation.status is not Status.SUCCESS:
+        raise SimulationError(simulation.status.value, simulation)
+    return simulation
+
+
+def procedures() -> dict[str, type[Procedure]]:
+    """Every procedure by its name, found by scanning ``trocar.procedures``."""
+    import trocar.procedures as folder
+
+    for module in pkgutil.iter_modules(folder.__path__):
+        importlib.import_module(f"{folder.__name__}.{module.name}")
+    found = [c for c in _subclasses(Procedure) if c.name]
+    return {c.name: c for c in sorted(found, key=lambda c: c.name)}
+
+
+def _subclasses(cls: type[Procedure]) -> list[type[Procedure]]:
+    direct = cls.__subclasses__()
+    return direct + [s for c in direct for s in _subclasses(c)]

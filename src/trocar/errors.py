@@ -11,6 +11,7 @@
     ├── SimulationError         a computation that did not end in success
     ├── ToolError               an external program that is missing, or failed
     ├── OutputError             a place that cannot or must not be written to
+    ├── CaseFileError           a plan.json that cannot be read, or is of another version
     └── RegistryError           the outcome store refuses
 
 The caller's own mistakes are ``ValueError`` and ``TypeError``; clinical concerns are
@@ -82,6 +83,10 @@ class ToolError(TrocarError):
 
 class OutputError(TrocarError):
     """A place that cannot, or must not, be written to."""
+
+
+class CaseFileError(TrocarError):
+    """A ``plan.json`` that cannot be read, or whose schema this version does not know."""
 
 
 class RegistryError(TrocarError):

@@ -21,7 +21,7 @@ from trocar.anatomy.patient import Anatomy
 from trocar.errors import SimulationError
 from trocar.measure import Finding, Measure, Range, Status
 from trocar.planning.trajectory import Trajectory
-from trocar.volume import Volume
+from trocar.volume import Acquisition, Volume
 
 
 def quantity(default: float, low: float, high: float, unit: str, help: str) -> Any:
@@ -89,16 +89,59 @@ class Procedure:
 
 
 @dataclass(frozen=True)
+class Provenance:
+    """Where the images of a plan came from: enough to recognise them again.
+
+    ``files`` are (name, SHA-256) pairs of the scan and of the labels; ``spacing_mm`` is along k, j, i.
+    """
+
+    files: tuple[tuple[str, str], ...] = ()
+    scheme: str = ""
+    frame_of_reference: str | None = None
+    series_uid: str | None = None
+    patient_position: str | None = None
+    spacing_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    derived: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, anatomy: Anatomy) -> Provenance:
+        """The provenance of a patient's images."""
+        ct = anatomy.ct
+        acquisition = ct.acquisition or Acquisition()
+        return cls(
+            files=(*sorted(acquisition.digests.items()), *anatomy.digests),
+            scheme=anatomy.scheme,
+            frame_of_reference=ct.frame_of_reference,
+            series_uid=acquisition.series_uid,
+            patient_position=acquisition.patient_position,
+            spacing_mm=ct.spacing_mm,
+            derived=tuple(sorted(anatomy.derived)),
+        )
+
+
+@dataclass(frozen=True)
 class Plan:
-    """What was planned: ``options`` ranked best first, ``not_checked`` what nobody could look at."""
+    """What was planned: ``options`` ranked best first, ``not_checked`` what nobody could look at.
+
+    ``images`` is the patient it was planned on. It is None in a plan read back from ``plan.json``
+    alone, and two plans are equal whether or not they have it at hand.
+    """
 
     procedure: Procedure
-    anatomy: Anatomy
-    options: tuple[Option, ...]
+    images: Anatomy | None = field(compare=False, repr=False)
+    options: tuple[Option, ...] = ()
     not_checked: tuple[str, ...] = ()
     measures: tuple[Measure, ...] = ()
     findings: tuple[Finding, ...] = ()
+    provenance: Provenance = Provenance()
     version: str = __version__
+
+    @property
+    def anatomy(self) -> Anatomy:
+        """The patient; raises ``ValueError`` for a plan that was read without its images."""
+        if self.images is None:
+            raise ValueError("this plan was read without its images: read it again with the scan and its labels.")
+        return self.images
 
     @property
     def best(self) -> Option:
@@ -131,7 +174,15 @@ def plan(anatomy: Anatomy, procedure: Procedure) -> Plan:
     findings = (*anatomy.findings, *vertebra.findings, *procedure.review(anatomy, options))
     findings += tuple(f for f in options[0].findings) if options else ()
     ranked = tuple(sorted(dict.fromkeys(findings), key=lambda f: -f.severity.rank))
-    return Plan(procedure, anatomy, options, procedure.not_checked(anatomy), vertebra.measures, ranked)
+    return Plan(
+        procedure,
+        anatomy,
+        options,
+        procedure.not_checked(anatomy),
+        vertebra.measures,
+        ranked,
+        Provenance.of(anatomy),
+    )
 
 
 def simulate(plan: Plan) -> Simulation:

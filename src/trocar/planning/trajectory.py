@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum
 
 import numpy as np
@@ -48,7 +48,7 @@ class Clearance:
         return Grade.BORDERLINE if spare >= -self.uncertainty_mm else Grade.SHORT
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trajectory:
     """A planned path: ``skin_mm`` on the skin, ``entry_mm`` on bone, ``target_mm`` for the tip (LPS).
 
@@ -71,6 +71,16 @@ class Trajectory:
     def __post_init__(self) -> None:
         for name in ("skin_mm", "entry_mm", "target_mm"):
             object.__setattr__(self, name, frozen(getattr(self, name)))
+
+    def __eq__(self, other: object) -> bool:
+        """Equal when every field is; a point is equal to the last bit."""
+        if not isinstance(other, Trajectory):
+            return NotImplemented
+        pairs = [(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)]
+        return all(np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b for a, b in pairs)
+
+    def __hash__(self) -> int:
+        return hash((self.level, self.side, self.approach, self.skin_mm.tobytes(), self.target_mm.tobytes()))
 
     @property
     def direction(self) -> Vector:

@@ -1,0 +1,26 @@
+"""A case: a pseudonym and what was planned, simulated, done and found later."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from trocar.treatment import Plan, Simulation
+
+#: Letters, digits, dot, dash and underscore; nothing that could be a name with a space, or a path.
+PSEUDONYM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One patient's treatment under a pseudonym."""
+
+    id: str
+    plan: Plan
+    simulation: Simulation | None = None
+
+    def __post_init__(self) -> None:
+        if not PSEUDONYM.fullmatch(self.id):
+            raise ValueError(
+                f"id={self.id!r} is not a pseudonym: use up to 64 letters, digits, dots, dashes and underscores."
+            )

@@ -1,0 +1,116 @@
+"""The parts of the documentation that the code already says: commands, procedures, schemes, margins, needles.
+
+``conf.py`` writes them at every build, so that they cannot drift from what runs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from trocar.anatomy.levels import Level
+from trocar.anatomy.schemes import schemes
+from trocar.cli import main
+from trocar.planning.access import APPROACHES, Approach
+from trocar.planning.instrument import OUTER_DIAMETER_MM
+from trocar.treatment import Procedure, procedures
+
+
+def write(folder: Path) -> None:
+    """Write every generated part into ``folder``, touching only what changed."""
+    folder.mkdir(exist_ok=True)
+    for name, text in parts().items():
+        path = folder / f"{name}.md"
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+
+
+def parts() -> dict[str, str]:
+    """Every generated part by name, as Markdown."""
+    return {
+        "commands": commands(),
+        "procedures": "\n\n".join(procedure(p) for p in procedures().values()) + "\n",
+        "schemes": scheme_list(),
+        "numbers": number_table(),
+        "approaches": "\n\n".join(approach(a) for a in APPROACHES) + "\n",
+        "needles": table(("gauge", "outer diameter, mm"), ((f"{g}G", d) for g, d in OUTER_DIAMETER_MM.items())),
+    }
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """A Markdown table."""
+    head = list(head)
+    lines = [head, ["---"] * len(head), *([str(cell).replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def commands() -> str:
+    """Every command with its usage, what it says of itself and all it takes."""
+    with click.Context(main, info_name="trocar", **main.context_settings) as top:
+        return "\n".join(command(name, main.commands[name], top) for name in main.list_commands(top))
+
+
+def command(name: str, what: click.Command, top: click.Context) -> str:
+    """One command as a section."""
+    with click.Context(what, info_name=name, parent=top) as ctx:
+        usage = what.get_usage(ctx).removeprefix("Usage: ")
+        rows = [p.get_help_record(ctx) for p in options(what, ctx)]
+    text = f"## trocar {name}\n\n{' '.join((what.help or '').split())}\n\n```text\n{usage}\n```\n"
+    return text + "\n" + table(("option", "meaning"), ((f"`{flags}`", meaning) for flags, meaning in rows))
+
+
+def options(what: click.Command, ctx: click.Context) -> list[click.Option]:
+    """The options of a command, without ``--help``."""
+    return [p for p in what.get_params(ctx) if isinstance(p, click.Option) and p.name != "help"]
+
+
+def procedure(what: type[Procedure]) -> str:
+    """One procedure: what it is and the fields of its prescription."""
+    doc = (what.__doc__ or "").strip().split("\n\n")[0]
+    rows = [
+        (f"`{f.name}`", f"`{f.default}`", allowed(f), f.metadata.get("help", ""))
+        for f in dataclasses.fields(what)
+        if f.name != "level"
+    ]
+    return f"## {what.name}\n\n{' '.join(doc.split())}\n\n" + table(("field", "default", "allowed", "meaning"), rows)
+
+
+def allowed(field: dataclasses.Field) -> str:
+    """The values a field may take."""
+    if bounds := field.metadata.get("range"):
+        return f"{bounds.low:g} to {bounds.high:g} {bounds.unit}".strip()
+    return ", ".join(field.metadata.get("options", ()))
+
+
+def scheme_list() -> str:
+    """The built-in label schemes and what each is."""
+    return table(("scheme", "what it is"), ((f"`{s.name}`", s.about) for s in schemes().values()))
+
+
+def number_table() -> str:
+    """The number of each level in each scheme that numbers whole vertebrae."""
+    numbering = {s.name: {level: n for n, level in s.levels.items()} for s in schemes().values() if s.levels}
+    rows = ((level, *(of.get(level, "") for of in numbering.values())) for level in Level)
+    return table(("level", *(f"`{name}`" for name in numbering)), rows)
+
+
+def approach(what: Approach) -> str:
+    """One approach: its landmark, its angles and the margins it asks for, with what each rests on."""
+    rows = [
+        (f"`{f.name}`", f"{getattr(what.margins, f.name):g}", f.metadata["source"])
+        for f in dataclasses.fields(what.margins)
+    ]
+    return (
+        f"### {what.name}\n\n"
+        f"Landmark: {what.landmark}. Angle to the vertebra's midline {span(what.transverse_deg)}, "
+        f"to its endplates {span(what.sagittal_deg)} ({what.source}).\n\n"
+        + table(("margin", "mm", "what the default rests on"), rows)
+    )
+
+
+def span(bounds: object) -> str:
+    """A range of angles for people."""
+    return f"{bounds.low:g}° to {bounds.high:g}°"

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,19 @@ def test_no_lock_file_with_addresses_and_no_large_file_is_tracked() -> None:
     files = tracked_files()
     assert not {p.name for p in files} & {"uv.lock", "pylock.toml", "poetry.lock", "Pipfile.lock"}
     assert [str(p) for p in files if p.stat().st_size > LARGEST_FILE_BYTES] == []
+
+
+def test_the_wheel_holds_the_whole_package_and_its_licence(tmp_path: Path) -> None:
+    """Tables and templates are files that an import never misses, and a wheel easily does."""
+    pytest.importorskip("hatchling", reason="the build tool is not installed: make test installs it")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("trocar-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        held = set(archive.namelist())
+    shipped = {str(p.relative_to(ROOT / "src")) for p in tracked_files() if p.is_relative_to(ROOT / "src")}
+    assert shipped <= held
+    assert {Path(name).name for name in held} >= {"LICENSE", "NOTICE", "entry_points.txt"}
 
 
 def test_the_changelog_tells_of_this_version() -> None:

@@ -370,7 +370,7 @@ def _duplicates(stack: Stack) -> tuple[Finding, ...]:
     if not stack.duplicates:
         return ()
     which = ", ".join(str(f.number) for _, f in stack.duplicates[:8])
-    text = f"{len(stack.duplicates)} slices were there twice, pixel for pixel, and were read once (instances {which})."
+    text = f"Slices that were there twice, pixel for pixel, were read once: {len(stack.duplicates)} (instance {which})."
     return (Finding(Severity.NOTE, text),)
 
 

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+import SimpleITK as sitk
 from numpy.typing import NDArray
-from pydicom import Dataset
+from pydicom import Dataset, dcmwrite
+from pydicom.dataset import FileMetaDataset
 from pydicom.pixels import pixel_array
-from pydicom.uid import UID
+from pydicom.uid import UID, MultiFrameGrayscaleWordSecondaryCaptureImageStorage, generate_uid
 
 from trocar.errors import ImageError
 
 #: What pydicom raises for pixel data that is damaged (the decoders it calls add a few of their own).
 DAMAGED = (AttributeError, ValueError, TypeError, KeyError, IndexError, EOFError, OSError)
+
+#: The elements that say what the bytes of an image mean (DICOM PS3.3 C.7.6.3).
+PIXEL_TAGS = (
+    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated"),
+    *("BitsStored", "HighBit", "PixelRepresentation", "PixelData"),
+)
 
 
 def stored_values(dataset: Dataset, name: str) -> NDArray[Any]:
@@ -50,12 +60,38 @@ def _decoded(dataset: Dataset, syntax: UID, name: str) -> NDArray[Any]:
     try:
         return pixel_array(dataset, raw=True)
     except (RuntimeError, NotImplementedError) as error:
+        decoded = _by_gdcm(dataset) if syntax.is_compressed else None
+        if decoded is not None:
+            return decoded
         raise ImageError(
-            f"{name} is compressed as {syntax.name}, which could not be decoded here: "
-            "export the series without compression, or install pylibjpeg with its plug-ins."
+            f"{name} is compressed as {syntax.name}, which could not be decoded here: it is damaged or of a kind "
+            "not known here. Export the series without compression."
         ) from error
     except DAMAGED as error:
         raise ImageError(f"the pixels of {name} are damaged ({error}): copy it again from its source.") from error
+
+
+def _by_gdcm(dataset: Dataset) -> NDArray[Any] | None:
+    """Frames decoded by the GDCM inside SimpleITK, which knows JPEG Lossless as pydicom alone does not.
+
+    It reads files only, so the pixels go through a temporary one, without the patient; without a
+    rescale, so that stored values come back. None where GDCM cannot decode them either.
+    """
+    bare = Dataset()
+    bare.file_meta = FileMetaDataset()
+    bare.file_meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
+    bare.SOPClassUID = bare.file_meta.MediaStorageSOPClassUID = MultiFrameGrayscaleWordSecondaryCaptureImageStorage
+    bare.SOPInstanceUID = bare.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    for keyword in PIXEL_TAGS:
+        if keyword in dataset:
+            bare[keyword] = dataset[keyword]
+    with TemporaryDirectory(prefix="trocar-") as folder:
+        path = f"{folder}/pixels.dcm"
+        dcmwrite(path, bare, enforce_file_format=True)
+        try:
+            return np.asarray(sitk.GetArrayFromImage(sitk.ReadImage(path, imageIO="GDCMImageIO")))
+        except RuntimeError:
+            return None
 
 
 def _used_bits(values: NDArray[Any], dataset: Dataset) -> NDArray[Any]:

@@ -1,0 +1,73 @@
+"""Colours and lines of the report: Okabe and Ito's colour-blind-safe set, one meaning per colour.
+
+Okabe M, Ito K. Color Universal Design, University of Tokyo (2008). No meaning rests on colour alone:
+every structure also has its own line pattern and its name in the legend, every grade a word and a symbol.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+ORANGE = "#E69F00"
+SKY = "#56B4E9"
+GREEN = "#2FC79B"  # Okabe-Ito's bluish green, lightened for a dark panel
+YELLOW = "#F0E442"
+VERMILION = "#FF7A33"  # lightened likewise
+PURPLE = "#D98CB8"  # lightened likewise
+GREY = "#B8C0C8"
+
+NEEDLE = YELLOW
+PANEL = "#0D1117"
+PANEL_INK = "#E8EDF2"
+INK = "#1B232C"
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """How a structure is outlined: its name for people, colour, matplotlib dash pattern, line width in points."""
+
+    label: str
+    colour: str
+    dashes: tuple[float, ...] = ()
+    width_pt: float = 1.2
+
+
+BODY = Stroke("vertebral body", SKY)
+PEDICLE = Stroke("pedicle", GREEN)
+BONE = Stroke("rest of the vertebra", SKY, (1, 1.6), 0.9)
+
+_STROKES = (
+    ("spinal_canal", Stroke("spinal canal", VERMILION, width_pt=1.5)),
+    ("spinal_cord", Stroke("spinal cord", ORANGE, (4, 1.5))),
+    (r".*foram.*", Stroke("nerve-root foramen", ORANGE, (1, 1.4), 1.5)),
+    (r"aorta", Stroke("aorta", PURPLE, width_pt=1.5)),
+    (r"inferior_vena_cava", Stroke("inferior vena cava", PURPLE, (4, 1.5), 1.5)),
+    (r".*(artery|vein|vena|carotid|iliac|vertebral_a).*", Stroke("other vessel", PURPLE, (1, 1.4), 1.5)),
+    (r"(lung|pleura).*", Stroke("lung", GREY, (6, 1.5, 1, 1.5), 1.4)),
+    (r"kidney.*", Stroke("kidney", GREY, (3, 1.5))),
+)
+
+#: Structures that are not outlined: they guide nobody's needle here, or are drawn as bone already.
+_SILENT = re.compile(
+    r"(rib|costal|sternum|sacrum|hip|femur|scapula|clavicula|humerus|skull|intervertebral|vertebra"
+    r"|gluteus|autochthon|iliopsoas|psoas|muscle|body|skin|fat|subcutaneous|back).*"
+)
+
+
+def stroke(structure: str) -> Stroke | None:
+    """The stroke of a named structure, or None where it is not outlined."""
+    for pattern, found in _STROKES:
+        if re.fullmatch(pattern, structure):
+            return found
+    if _SILENT.fullmatch(structure):
+        return None
+    return Stroke(plain(structure), GREY, (1, 1.4))
+
+
+def plain(name: str) -> str:
+    """A structure's name for people: ``lung_left`` becomes "left lung", underscores become spaces."""
+    match = re.fullmatch(r"(.+?)_(left|right)(_\d+)?", name)
+    if match:
+        name = f"{match[2]}_{match[1]}{match[3] or ''}"
+    return name.replace("_", " ")

@@ -1,0 +1,117 @@
+"""The surface of a voxel mask as a smooth signed distance, and grids in a bone's own frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import affine_transform, map_coordinates
+
+from trocar.geometry import Pose
+from trocar.volume import Volume
+
+#: How far around the bone the distance is known, mm; beyond, the value at the edge is repeated.
+MARGIN_MM = 6.0
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """Signed distance to the surface of a mask, mm, negative inside, linear between voxels.
+
+    The surface runs midway between the centres of inner and outer voxels, so that a plane wall
+    between two voxels is found where it is, whatever the spacing. (Shape-based interpolation,
+    Raya & Udupa, IEEE Trans Med Imaging 9:32, 1990, with distances in three dimensions.)
+    """
+
+    volume: Volume
+
+    @classmethod
+    def of(cls, mask: Volume) -> Surface:
+        """The surface of ``mask`` (bool), padded with outside on every side."""
+        pad = [int(np.ceil(MARGIN_MM / s)) for s in mask.spacing_mm]
+        inside = np.pad(mask.array.astype(np.uint8), [(p, p) for p in pad])
+        affine = mask.affine.copy()
+        affine[:3, 3] = mask.world_mm([-p for p in pad])
+        distance = 0.5 * (_maurer(inside, mask.spacing_mm) - _maurer(1 - inside, mask.spacing_mm))
+        return cls(Volume(distance.astype(np.float32), affine, mask.frame_of_reference, unit="mm"))
+
+    def at(self, points_mm: ArrayLike) -> NDArray[np.float64]:
+        """Signed distance at LPS points ``(..., 3)``, mm."""
+        index = self.volume.index_kji(points_mm)
+        values = map_coordinates(self.volume.array, index.reshape(-1, 3).T, output=np.float64, order=1, mode="nearest")
+        return np.asarray(values).reshape(index.shape[:-1])
+
+    def on(self, grid: Grid) -> NDArray[np.float32]:
+        """Signed distance ``[z, y, x]`` on a grid of the bone's own frame, mm."""
+        return resample(self.volume, grid)
+
+
+def _maurer(inside: NDArray[np.uint8], spacing_mm: tuple[float, float, float]) -> NDArray[np.float32]:
+    """Signed distance to the centres of the outermost inner voxels, negative inside."""
+    image = sitk.GetImageFromArray(inside)
+    image.SetSpacing(spacing_mm[::-1])
+    return sitk.GetArrayFromImage(sitk.SignedMaurerDistanceMap(image, False, False, True))
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Isotropic points in a frame: ``low`` and ``high`` are whole steps along left, posterior, superior.
+
+    Arrays on it are ``[z, y, x]``. It is symmetric to left and right about the frame's midplane.
+    """
+
+    pose: Pose
+    step_mm: float
+    low: tuple[int, int, int]
+    high: tuple[int, int, int]
+
+    @classmethod
+    def around(cls, pose: Pose, points_mm: ArrayLike, step_mm: float, margin_mm: float) -> Grid:
+        """The smallest grid that holds the LPS points with a margin."""
+        local = pose.to_local(points_mm)
+        low = np.floor((local.min(axis=0) - margin_mm) / step_mm).astype(int)
+        high = np.ceil((local.max(axis=0) + margin_mm) / step_mm).astype(int)
+        half = int(max(-low[0], high[0]))
+        return cls(pose, step_mm, (-half, int(low[1]), int(low[2])), (half, int(high[1]), int(high[2])))
+
+    @cached_property
+    def axes_mm(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Coordinates along left, posterior, superior, mm."""
+        x, y, z = (np.arange(a, b + 1) * float(self.step_mm) for a, b in zip(self.low, self.high, strict=True))
+        return np.asarray(x, float), np.asarray(y, float), np.asarray(z, float)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Points along z, y, x."""
+        x, y, z = self.axes_mm
+        return len(z), len(y), len(x)
+
+    def points_mm(self) -> NDArray[np.float64]:
+        """LPS positions ``[z, y, x, 3]``."""
+        x, y, z = self.axes_mm
+        zz, yy, xx = np.meshgrid(z, y, x, indexing="ij")
+        return self.pose.to_world(np.stack([xx, yy, zz], axis=-1))
+
+    def index_zyx(self, points_mm: ArrayLike) -> NDArray[np.float64]:
+        """Fractional array indices ``(..., 3)``, order z, y, x, of LPS positions."""
+        local = self.pose.to_local(points_mm) / self.step_mm - np.asarray(self.low)
+        return local[..., ::-1]
+
+
+def resample(volume: Volume, grid: Grid, order: int = 1, outside: float | None = None) -> NDArray[np.float32]:
+    """``volume`` on ``grid``, ``[z, y, x]``; beyond its edge the edge is repeated unless ``outside`` is given."""
+    matrix = volume.inverse_affine[:3, :3] @ grid.pose.axes * grid.step_mm
+    start = volume.index_kji(grid.pose.to_world(np.asarray(grid.low) * grid.step_mm))
+    return affine_transform(
+        volume.array,
+        matrix[::-1, ::-1],
+        offset=start,
+        output_shape=grid.shape,
+        output=np.float32,
+        order=order,
+        mode="nearest" if outside is None else "constant",
+        cval=0.0 if outside is None else outside,
+    )

@@ -46,7 +46,7 @@ def split(labels: Volume, scheme: Scheme) -> Labels:
     parts: dict[Meaning, list[Volume]] = {}
     unknown: dict[int, int] = {}
     for number, box in boxes.items():
-        found = scheme.meanings.get(number)
+        found = scheme.labels.get(number)
         if found is None:
             unknown[number] = int(np.count_nonzero(labels.array[box] == number))
         else:
@@ -88,7 +88,7 @@ def merge(several: Sequence[Labels]) -> Labels:
     if len(several) == 1:
         return several[0]
     return Labels(
-        scheme=" + ".join(part.scheme for part in several),
+        scheme=" + ".join(dict.fromkeys(part.scheme for part in several)),
         vertebrae=dict(sorted(_joined(p.vertebrae for p in several).items(), key=lambda item: item[0].order)),
         structures=_joined(part.structures for part in several),
         subregions=_joined(part.subregions for part in several),
@@ -135,4 +135,4 @@ def _told_twice(several: Sequence[Labels]) -> tuple[Finding, ...]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if not twice:
         return ()
-    return (Finding(Severity.NOTE, f"in more than one label file, joined: {', '.join(twice)}."),)
+    return (Finding(Severity.NOTE, f"in more than one label file or layer, joined: {', '.join(twice)}."),)

@@ -1,12 +1,14 @@
-"""Label schemes: which number, or which code, means which structure.
+"""Label schemes: which number, code or name means which structure.
 
-The numbers live in ``data/schemes.json``. The same number means different things in different
-schemes (26 is S1, L6, the sacrum or T9), so a scheme is always named, never guessed from numbers.
+The numbers and codes live in ``data/schemes.json``. The same number means different things in
+different schemes (26 is S1, L6, the sacrum or T9), so a scheme is named by the user or read from
+what a file says of itself, and never guessed from numbers.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cache
@@ -16,7 +18,7 @@ from typing import Any
 from trocar.anatomy.levels import Level
 from trocar.errors import LabelSchemeError
 
-#: Structures that some schemes split and the planner wants whole.
+#: Structures that some schemes divide and the planner wants whole.
 JOINED = {
     "lung_upper_lobe_left": "lung_left",
     "lung_lower_lobe_left": "lung_left",
@@ -30,6 +32,9 @@ JOINED = {
     "heart_ventricle_right": "heart",
 }
 
+#: SNOMED CT: the left, and the right, half of the body.
+LATERALITY = {"7771000": "left", "24028007": "right"}
+
 
 class Kind(Enum):
     """What a label is: a whole vertebra, a part of vertebrae, or anything else."""
@@ -41,7 +46,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Meaning:
-    """What one number stands for: a level's name for a vertebra, otherwise a structure's name."""
+    """What one label stands for: a level's name for a vertebra, otherwise a structure's name."""
 
     kind: Kind
     name: str
@@ -54,60 +59,102 @@ class Meaning:
 
 @dataclass(frozen=True)
 class Scheme:
-    """A numbering: ``meanings`` maps a label's number to what it stands for."""
+    """A numbering: ``labels`` maps a number to what it stands for; ``meaning`` is one sentence about it."""
 
     name: str
-    meanings: dict[int, Meaning] = field(default_factory=dict)
-    about: str = ""
+    labels: dict[int, Meaning] = field(default_factory=dict)
+    meaning: str = ""
 
     @property
     def levels(self) -> dict[int, Level]:
         """The numbers that stand for whole vertebrae."""
-        return {n: m.level for n, m in self.meanings.items() if m.kind is Kind.VERTEBRA}
+        return {n: m.level for n, m in self.labels.items() if m.kind is Kind.VERTEBRA}
 
 
 def scheme(name: str) -> Scheme:
     """The built-in scheme of that name; raises :class:`LabelSchemeError` listing the names there are."""
-    known = schemes()
-    if name not in known:
+    if name not in schemes():
         raise LabelSchemeError(
-            f"label scheme {name!r} is not known: use one of {', '.join(known)}, or the path of your own JSON file."
+            f"label scheme {name!r} is not known: use one of {', '.join(schemes())}, or the path of your own JSON file."
         )
-    return known[name]
+    return schemes()[name]
 
 
 @cache
 def schemes() -> dict[str, Scheme]:
-    """All built-in schemes by name."""
-    text = files("trocar.anatomy").joinpath("data/schemes.json").read_text(encoding="utf-8")
-    return {name: _built_in(name, entry) for name, entry in json.loads(text).items()}
+    """All built-in schemes by name; those without numbers read what the file says of itself."""
+    return {name: _built_in(name, entry) for name, entry in _data().items()}
+
+
+@cache
+def _data() -> dict[str, Any]:
+    return json.loads(files("trocar.anatomy").joinpath("data/schemes.json").read_text(encoding="utf-8"))
 
 
 def _built_in(name: str, entry: dict[str, Any]) -> Scheme:
     sections = {Kind.VERTEBRA: "vertebrae", Kind.STRUCTURE: "structures", Kind.SUBREGION: "subregions"}
-    meanings = {
+    labels = {
         number: Meaning(kind, label)
         for kind, section in sections.items()
         for label, numbers in entry[section].items()
         for number in (numbers if isinstance(numbers, list) else [numbers])
     }
-    return Scheme(name, meanings, entry["about"])
-
-
-def meaning(name: str) -> Meaning:
-    """What a structure's name stands for: "L1" or "vertebrae_L1" a vertebra, "lung_upper_lobe_left" a part of a lung."""
-    try:
-        return Meaning(Kind.VERTEBRA, str(Level.parse(name)))
-    except ValueError:
-        plain = name.strip().lower().replace(" ", "_")
-        kind = Kind.SUBREGION if plain in subregion_names() else Kind.STRUCTURE
-        return Meaning(kind, JOINED.get(plain, plain))
+    return Scheme(name, labels, entry["about"])
 
 
 @cache
-def subregion_names() -> frozenset[str]:
-    """The names of parts of vertebrae that any built-in scheme gives."""
-    return frozenset(m.name for s in schemes().values() for m in s.meanings.values() if m.kind is Kind.SUBREGION)
+def _subregion_names() -> frozenset[str]:
+    return frozenset(m.name for s in schemes().values() for m in s.labels.values() if m.kind is Kind.SUBREGION)
+
+
+def by_name(text: str) -> Meaning:
+    """What a name stands for: "L1", "vertebrae_L1" and "L1 vertebra" a level; "left kidney" is "kidney_left"."""
+    plain = re.sub(r"[\s_-]+", "_", text.strip().lower())
+    stem = re.sub(r"^vertebrae?_|_vertebrae?$", "", plain)
+    try:
+        return Meaning(Kind.VERTEBRA, str(Level.parse(stem)))
+    except ValueError:
+        plain = re.sub(r"^(left|right)_(.+)$", r"\2_\1", plain)
+        kind = Kind.SUBREGION if plain in _subregion_names() else Kind.STRUCTURE
+        return Meaning(kind, JOINED.get(plain, plain))
+
+
+def by_code(value: str, side: str | None = None) -> Meaning | None:
+    """What a SNOMED CT code stands for, or None; ``side`` is the code of a laterality (see ``LATERALITY``)."""
+    name = _names_by_code().get(value)
+    if name is None:
+        return None
+    where = LATERALITY.get(side or "")
+    if where and not name.endswith(("_left", "_right")):
+        number = re.fullmatch(r"rib_(\d+)", name)
+        name = f"rib_{where}_{number[1]}" if number else f"{name}_{where}"
+    return by_name(name)
+
+
+@cache
+def _names_by_code() -> dict[str, str]:
+    return {code: name for name, code in _data()["dicom-seg"]["codes"].items()}
+
+
+def code_values() -> tuple[str, ...]:
+    """Every SNOMED CT code that is known here, lateralities included."""
+    return (*_names_by_code(), *LATERALITY)
+
+
+def is_known(meaning: Meaning) -> bool:
+    """Whether a name is a vertebra, or one that a built-in scheme uses."""
+    return meaning.kind is not Kind.STRUCTURE or meaning.name in _structure_names()
+
+
+@cache
+def _structure_names() -> frozenset[str]:
+    numbered = {m.name for s in schemes().values() for m in s.labels.values()}
+    return frozenset(numbered | {by_name(name).name for name in _names_by_code().values()} | {"spinal_canal"})
+
+
+def looks_like_level(text: str) -> bool:
+    """Whether a name that is no vertebra was meant as one: "L7", "vertebra_X"."""
+    return bool(re.fullmatch(r"(vertebrae?[\s_-].*)|((c|th?|d|l|s)\s*\d+([\s_-]vertebrae?)?)", text.strip().lower()))
 
 
 def own_scheme(text: str, where: str) -> Scheme:
@@ -123,8 +170,8 @@ def own_scheme(text: str, where: str) -> Scheme:
     if not isinstance(labels, dict) or not labels:
         raise LabelSchemeError(f'{where} lacks its labels: write {{"name": "ours", "labels": {{"7": "L1"}}}}.')
     meanings = {_number(key, where): _own_meaning(key, value, where) for key, value in labels.items()}
-    _check_unique(meanings, where)
-    return Scheme(str(entry.get("name") or where), meanings)
+    check_unique(meanings, where)
+    return Scheme(str(entry.get("name") or where), meanings, f"your own scheme {where}")
 
 
 def _unrepeated(pairs: list[tuple[str, Any]], where: str) -> dict[str, Any]:
@@ -137,7 +184,7 @@ def _unrepeated(pairs: list[tuple[str, Any]], where: str) -> dict[str, Any]:
 
 
 def _number(key: str, where: str) -> int:
-    if not key.strip().isdecimal() or int(key) == 0:
+    if not (key.isascii() and key.isdecimal()) or int(key) == 0:
         raise LabelSchemeError(f"{where}: label {key!r} is not a whole number of 1 or more.")
     return int(key)
 
@@ -145,22 +192,18 @@ def _number(key: str, where: str) -> int:
 def _own_meaning(key: str, value: Any, where: str) -> Meaning:
     if not isinstance(value, str) or not value.strip():
         raise LabelSchemeError(f'{where}: label {key} must be a name such as "L1" or "aorta", not {value!r}.')
-    found = meaning(value)
-    if found.kind is not Kind.VERTEBRA and _looks_like_level(found.name):
+    found = by_name(value)
+    if found.kind is not Kind.VERTEBRA and looks_like_level(value):
         raise LabelSchemeError(
             f"{where}: label {key} is {value!r}, which is not a vertebra: use C1 to C7, T1 to T13, L1 to L6 or S1."
         )
     return found
 
 
-def _looks_like_level(name: str) -> bool:
-    stem = name.removeprefix("vertebrae_").removeprefix("vertebra_")
-    return stem != name or (stem.rstrip("0123456789") in ("c", "t", "th", "d", "l", "s") and stem[-1].isdigit())
-
-
-def _check_unique(meanings: dict[int, Meaning], where: str) -> None:
+def check_unique(labels: dict[int, Meaning], where: str) -> None:
+    """Raise :class:`LabelSchemeError` when two labels say the same vertebra."""
     first: dict[str, int] = {}
-    for number, found in meanings.items():
+    for number, found in labels.items():
         if found.kind is Kind.VERTEBRA and found.name in first:
-            raise LabelSchemeError(f"{where}: {first[found.name]} and {number} both say {found.name}: keep one.")
+            raise LabelSchemeError(f"{where}: labels {first[found.name]} and {number} both say {found.name}: keep one.")
         first.setdefault(found.name, number)

@@ -1,0 +1,131 @@
+"""DICOM Segmentation objects: BINARY, LABELMAP, and FRACTIONAL cut at one half."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import highdicom as hd
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+from pydicom.sr.coding import Code
+
+from trocar.anatomy.schemes import (
+    Kind,
+    Meaning,
+    by_code,
+    by_name,
+    check_unique,
+    code_values,
+    is_known,
+    looks_like_level,
+)
+from trocar.errors import ImageError, LabelSchemeError
+from trocar.io.label_map import LabelMap, Layer
+from trocar.io.stored import Stored
+from trocar.measure import Finding, Severity
+from trocar.volume import Volume
+
+#: A voxel of a fractional segment counts where at least this much of it is occupied, or probable.
+FRACTION = 0.5
+
+
+def is_segmentation(dataset: Dataset) -> bool:
+    """Whether a DICOM object is a segmentation."""
+    return str(dataset.get("Modality", "")) == "SEG"
+
+
+def open_segmentation(dataset: Dataset, title: str) -> LabelMap:
+    """A DICOM segmentation as a label map; each segment's code, or else its label, says what it is."""
+    if not is_segmentation(dataset):
+        raise ImageError(
+            f"{title} is a DICOM {dataset.get('Modality', 'object')}, not a segmentation: give a DICOM SEG object."
+        )
+    seg = hd.seg.Segmentation.from_dataset(dataset, copy=False)
+    says, unknown = _meanings(seg)
+    check_unique(says, title)
+    fractional = seg.segmentation_type == hd.seg.SegmentationTypeValues.FRACTIONAL
+    findings = _told(unknown) + (_cut_at_half(title) if fractional else ())
+    layers = tuple(Layer(volume, says) for volume in _volumes(seg, title, fractional))
+    return LabelMap(title, layers, "dicom-seg", findings)
+
+
+def _meanings(seg: hd.seg.Segmentation) -> tuple[dict[int, Meaning], list[str]]:
+    says: dict[int, Meaning] = {}
+    unknown: list[str] = []
+    for number in (n for n in seg.segment_numbers if n):
+        description = seg.get_segment_description(number)
+        meaning = _by_code(description) or _by_label(description)
+        if meaning is None:
+            unknown.append(description.segment_label)
+        else:
+            says[number] = meaning
+    return says, unknown
+
+
+def _by_code(description: hd.seg.SegmentDescription) -> Meaning | None:
+    value = _sct(description.segmented_property_type)
+    modifiers = [
+        *(description.get("SegmentedPropertyTypeCodeSequence", [Dataset()])[0]).get(
+            "SegmentedPropertyTypeModifierCodeSequence", []
+        ),
+        *description.get("SegmentedPropertyTypeModifierCodeSequence", []),
+    ]
+    sides = [_sct(Code(m.CodeValue, m.CodingSchemeDesignator, m.CodeMeaning)) for m in modifiers]
+    return by_code(value, next((s for s in sides if s), None)) if value else None
+
+
+def _sct(code: Code) -> str | None:
+    """The SNOMED CT value of a code, also of one in the retired SRT numbering (pydicom holds them equal)."""
+    bare = Code(str(code.value), str(code.scheme_designator), "")
+    if bare.scheme_designator == "SCT":
+        return bare.value
+    return next((value for value in code_values() if bare == Code(value, "SCT", "")), None)
+
+
+def _by_label(description: hd.seg.SegmentDescription) -> Meaning | None:
+    """What the segment's label says, where it names something that is known."""
+    label = str(description.segment_label)
+    meaning = by_name(label)
+    if meaning.kind is not Kind.VERTEBRA and looks_like_level(label):
+        raise LabelSchemeError(f"segment {label!r} is not a vertebra: name it C1 to C7, T1 to T13, L1 to L6 or S1.")
+    return meaning if is_known(meaning) else None
+
+
+def _volumes(seg: hd.seg.Segmentation, title: str, fractional: bool) -> Iterator[Volume]:
+    """The label volume; where segments overlap, one for each segment."""
+    together = None if fractional else _together(seg)
+    if together is not None:
+        yield _placed(together, together.array, seg, title)
+        return
+    for number in seg.segment_numbers:
+        one = seg.get_volume(segment_numbers=[number], rescale_fractional=True)
+        mask = one.array[..., 0] >= FRACTION if fractional else one.array[..., 0] > 0
+        yield _placed(one, mask.astype(np.uint16) * np.uint16(number), seg, title)
+
+
+def _together(seg: hd.seg.Segmentation) -> hd.Volume | None:
+    try:
+        return seg.get_volume(combine_segments=True)
+    except RuntimeError as error:
+        if "overlap" in str(error).lower():
+            return None
+        raise
+
+
+def _placed(volume: hd.Volume, array: NDArray[np.uint16], seg: hd.seg.Segmentation, title: str) -> Volume:
+    """From highdicom's affine, whose columns step along the array's axes k, j, i, to ijk and canonical order."""
+    affine = np.asarray(volume.affine)[:, [2, 1, 0, 3]]
+    return Stored(title, array, affine, str(seg.FrameOfReferenceUID)).volume("label", 0.0)
+
+
+def _told(unknown: list[str]) -> tuple[Finding, ...]:
+    if not unknown:
+        return ()
+    text = f"segments whose codes and labels no scheme here knows were left out: {', '.join(sorted(unknown))}."
+    return (Finding(Severity.NOTE, text, "what they mark is not checked"),)
+
+
+def _cut_at_half(title: str) -> tuple[Finding, ...]:
+    text = f"{title} is a fractional segmentation: voxels of at least {FRACTION:.0%} count as labelled."
+    return (Finding(Severity.CAUTION, text, "its edges are less certain than a binary segmentation's"),)

@@ -1,0 +1,81 @@
+"""3D Slicer's segmentation files (.seg.nrrd), overlapping segments included.
+
+Slicer developer guide, "Segmentations": a fourth axis, where there is one, runs over layers; each
+segment names its layer, its label value, its name and its terminology.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from trocar.anatomy.schemes import Kind, Meaning, by_code, by_name, is_known, looks_like_level
+from trocar.errors import LabelSchemeError
+from trocar.measure import Finding, Severity
+
+
+def is_segmentation(image: sitk.Image) -> bool:
+    """Whether an image carries Slicer's segment fields."""
+    return image.HasMetaDataKey("Segment0_LabelValue") or image.HasMetaDataKey("Segment0_ID")
+
+
+def layers(image: sitk.Image) -> list[NDArray[Any]]:
+    """The layers as arrays ``[k, j, i]``: one, or as many as overlapping segments need."""
+    array = sitk.GetArrayFromImage(image)
+    return [array] if array.ndim == 3 else [np.ascontiguousarray(array[..., n]) for n in range(array.shape[-1])]
+
+
+def segments(image: sitk.Image, title: str) -> tuple[dict[tuple[int, int], Meaning], tuple[Finding, ...]]:
+    """What each (layer, label value) means, by terminology or else by name; and what could not be told.
+
+    Raises :class:`LabelSchemeError` when a segment is named like a vertebra and is none.
+    """
+    found: dict[tuple[int, int], Meaning] = {}
+    unknown: list[str] = []
+    for n in _numbers(image):
+        name = _field(image, n, "Name") or _field(image, n, "ID")
+        meaning = _by_terminology(_field(image, n, "Tags")) or by_name(name)
+        if meaning.kind is not Kind.VERTEBRA and looks_like_level(name):
+            raise LabelSchemeError(
+                f"{title}: segment {name!r} is not a vertebra: rename it C1 to C7, T1 to T13 ... S1."
+            )
+        if not is_known(meaning):
+            unknown.append(name)
+        found[(int(_field(image, n, "Layer") or 0), int(_field(image, n, "LabelValue") or 1))] = meaning
+    return found, _told(unknown)
+
+
+def _numbers(image: sitk.Image) -> list[int]:
+    matches = (re.fullmatch(r"Segment(\d+)_(?:ID|LabelValue)", key) for key in image.GetMetaDataKeys())
+    return sorted({int(match[1]) for match in matches if match})
+
+
+def _field(image: sitk.Image, number: int, name: str) -> str:
+    key = f"Segment{number}_{name}"
+    return str(image.GetMetaData(key)).strip() if image.HasMetaDataKey(key) else ""
+
+
+def _by_terminology(tags: str) -> Meaning | None:
+    """The type and modifier of ``TerminologyEntry:context~category~type~modifier~...``, each scheme^code^meaning."""
+    entry = re.search(r"TerminologyEntry:([^|]*)", tags)
+    parts = entry[1].split("~") if entry else []
+    if len(parts) < 3 or not parts[2].startswith("SCT^"):
+        return None
+    side = parts[3].split("^")[1] if len(parts) > 3 and parts[3].count("^") >= 2 else None
+    return by_code(parts[2].split("^")[1], side)
+
+
+def _told(unknown: list[str]) -> tuple[Finding, ...]:
+    if not unknown:
+        return ()
+    return (
+        Finding(
+            Severity.NOTE,
+            f"segments by names that no scheme here uses: {', '.join(sorted(unknown))}.",
+            "they are kept under those names, and no margin is set for them",
+        ),
+    )

@@ -38,3 +38,26 @@ class Needle:
             known = ", ".join(f"{g}G" for g in OUTER_DIAMETER_MM)
             raise ValueError(f"gauge={gauge} is not in the table ({known}): give outer_diameter_mm instead.")
         return cls(OUTER_DIAMETER_MM[gauge], length_mm, gauge, f"{gauge}G needle")
+
+
+#: Bone left on either side of a needle in the narrowest part of a pedicle, mm (PMC4857161).
+WALL_MM = 1.0
+#: Needles used for vertebroplasty, thickest first.
+VERTEBROPLASTY_GAUGES = (11, 13, 15)
+
+
+def least_pedicle_mm(instrument: Needle) -> float:
+    """The narrowest pedicle that keeps 1 mm of bone on either side of the needle."""
+    return instrument.outer_diameter_mm + 2.0 * WALL_MM
+
+
+def vertebroplasty_needle(region: str, pedicle_mm: float | None = None) -> Needle:
+    """The usual needle of a region (lumbar 11G, else 13G), thinner where the pedicle asks for it.
+
+    ``pedicle_mm`` is the measured width of a pedicle that the needle must pass, or None where it
+    passes beside it. The thinnest offered is 15G, whatever the pedicle.
+    """
+    usual = 11 if region == "lumbar" else 13
+    needles = [Needle.of_gauge(g) for g in VERTEBROPLASTY_GAUGES if g >= usual]
+    fitting = [n for n in needles if pedicle_mm is None or least_pedicle_mm(n) <= pedicle_mm]
+    return fitting[0] if fitting else needles[-1]

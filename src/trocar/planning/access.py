@@ -1,0 +1,195 @@
+"""Approaches: what bone a needle may cross, from where, within which angles, and what it must keep clear of.
+
+An approach is data. Angles are in the vertebra's own frame: the transverse angle is positive where
+the needle converges to the midline in front, the sagittal angle where it rises in front.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from enum import Enum
+
+from trocar.anatomy.levels import Level
+from trocar.errors import LevelError
+from trocar.measure import Range
+
+
+class Kind(Enum):
+    """What a structure is to a needle; the value is what a margin is called for."""
+
+    CANAL = "canal"
+    ROOT = "root"
+    LUNG = "lung"
+    VESSEL = "vessel"
+    ORGAN = "organ"
+    BONE = "bone"
+
+
+#: Structures a needle passes on its way in, by the beginning of their names.
+_PASSABLE = (
+    "autochthon", "iliopsoas", "psoas", "gluteus", "erector_spinae", "transversospinalis", "quadratus_lumborum",
+    "trapezius", "latissimus", "rectus_abdominis", "serratus", "pectoralis", "external_oblique", "internal_oblique",
+    "muscle", "skeletal_muscle", "subcutaneous_fat", "torso_fat", "fat", "skin", "body", "intervertebral_disc", "disc",
+    "endplate", "abdominal_cavity", "thoracic_cavity", "mediastinum", "metal",
+)  # fmt: skip
+_BONES = (
+    "rib_", "sacrum", "hip_", "scapula", "sternum", "clavicula", "humerus", "femur", "skull", "costal_cartilage",
+    "vertebra",
+)  # fmt: skip
+_VESSELS = ("aorta", "vena", "vein", "artery", "arteries", "iliac", "trunk", "heart", "atrial", "pulmonary")
+
+
+def kind_of(structure: str) -> Kind | None:
+    """What a structure of this name is to a needle; None for what may be passed (muscle, fat, disc).
+
+    A name that is not known counts as an organ: what somebody labelled is not pierced unasked.
+    """
+    name = structure.lower()
+    if name.startswith(("spinal_cord", "spinal_canal", "canal", "dura", "thecal")):
+        return Kind.CANAL
+    if "foramen" in name or "foramina" in name or "root" in name:
+        return Kind.ROOT
+    if name.startswith(("lung", "pleura")):
+        return Kind.LUNG
+    if name.startswith(_BONES):
+        return Kind.BONE
+    if name.startswith(_PASSABLE):
+        return None
+    return Kind.VESSEL if any(word in name for word in _VESSELS) else Kind.ORGAN
+
+
+def _margin(default: float, source: str) -> float:
+    value: float = field(default=default, metadata={"source": source})
+    return value
+
+
+@dataclass(frozen=True)
+class Margins:
+    """Free space asked for between the needle's surface and each kind of structure, mm.
+
+    No published set exists; these are our proposals for a clinician to change, with what they rest
+    on beside each. A margin of 0 allows contact, a negative one allows that much overlap.
+    """
+
+    pedicle_wall_mm: float = _margin(1.0, "1.0 mm per side judged feasible for screws, PMC4857161")
+    canal_mm: float = _margin(2.0, "medial breach above 2 mm is the significant one (Gertzbein-Robbins)")
+    root_mm: float = _margin(2.0, "root lies 2.4 to 9.6 mm lateral of the pedicle (Lien 2007)")
+    lung_mm: float = _margin(5.0, "our judgement")
+    vessel_mm: float = _margin(5.0, "our judgement")
+    organ_mm: float = _margin(5.0, "our judgement")
+    bone_mm: float = _margin(0.0, "ribs and neighbouring vertebrae may be touched, not crossed")
+    endplate_mm: float = _margin(2.0, "our judgement; the tip's last 10 mm")
+    anterior_cortex_mm: float = _margin(3.0, "tip 3 to 5 mm behind the anterior cortex, our judgement")
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            MARGIN_RANGE.check(f.name, getattr(self, f.name), "Margins")
+
+    def of(self, kind: Kind) -> float:
+        """The margin to one kind of structure, mm."""
+        value: float = getattr(self, f"{kind.value}_mm")
+        return value
+
+
+#: Above 10 mm the distance maps would have to reach further than they do.
+MARGIN_RANGE = Range(-2.0, 10.0, "mm")
+
+
+@dataclass(frozen=True)
+class Approach:
+    """One way in.
+
+    ``through_pedicle``: the axis stays in bone from its entry on and keeps the wall margin through
+    the whole pedicle. Otherwise the axis passes the pedicle on its lateral side and enters bone at
+    the pedicle's lateral wall or the posterolateral body. Gates are where the axis may cross the
+    coronal plane through the pedicle's isthmus: ``gate_lateral_mm`` is counted outwards from the
+    pedicle's nearest wall on that side (negative: within the pedicle's width), ``gate_height_mm``
+    beyond its roof and floor.
+    """
+
+    name: str
+    through_pedicle: bool
+    regions: tuple[str, ...]
+    transverse_deg: Range
+    sagittal_deg: Range
+    gate_lateral_mm: Range
+    gate_height_mm: float
+    margins: Margins
+    landmark: str
+    source: str
+
+
+TRANSPEDICULAR = Approach(
+    name="transpedicular",
+    through_pedicle=True,
+    regions=("lumbar", "thoracic"),
+    transverse_deg=Range(0.0, 50.0, "deg"),
+    sagittal_deg=Range(-30.0, 30.0, "deg"),
+    gate_lateral_mm=Range(-30.0, 1.0, "mm"),
+    gate_height_mm=1.0,
+    margins=Margins(),
+    landmark="junction of superior articular and transverse process",
+    source="unilateral transpedicular lumbar range 19.5 to 48.9 deg over 200 CTs; 0 allows the straight two-sided path",
+)
+
+EXTRAPEDICULAR = Approach(
+    name="extrapedicular",
+    through_pedicle=False,
+    regions=("thoracic", "lumbar"),
+    transverse_deg=Range(15.0, 60.0, "deg"),
+    sagittal_deg=Range(-30.0, 30.0, "deg"),
+    gate_lateral_mm=Range(-2.0, 12.0, "mm"),
+    gate_height_mm=6.0,
+    # The pleura lies 2 to 6 mm from the costovertebral joint: 5 mm cannot be kept there by anyone.
+    margins=Margins(lung_mm=2.0, bone_mm=-0.5),
+    landmark="notch between rib and transverse process",
+    source="thoracic mid angle 24.3 to 40.8 deg over 1200 vertebrae; intercostovertebral 20 to 30 deg; ends widened",
+)
+
+APPROACHES = (TRANSPEDICULAR, EXTRAPEDICULAR)
+
+
+def approaches_for(level: Level) -> tuple[Approach, ...]:
+    """The approaches offered at a level, the usual one first.
+
+    Lumbar: transpedicular; thoracic: extrapedicular (paraspinal, between rib and transverse
+    process). Raises :class:`LevelError` for cervical and sacral levels.
+    """
+    found = [a for a in APPROACHES if level.region in a.regions]
+    if not found:
+        raise LevelError(
+            f"{level} has no posterior approach here: cervical and sacral vertebrae need a specialist's own path. "
+            "T1 to L6 can be planned."
+        )
+    return tuple(sorted(found, key=lambda a: a.regions[0] != level.region))
+
+
+#: What should be labelled before a path at this region can be called clear.
+_EXPECTED = {
+    "thoracic": (
+        "spinal_cord", "lung_left", "lung_right", "aorta", "inferior_vena_cava", "esophagus", "liver", "spleen",
+        "kidney_left", "kidney_right",
+    ),
+    "lumbar": ("spinal_cord", "aorta", "inferior_vena_cava", "kidney_left", "kidney_right", "colon", "small_bowel"),
+}  # fmt: skip
+#: Levels at which lung or ribs still lie beside a lumbar path.
+_LUNG_REACHES = ("L1", "L2")
+
+
+def expected_structures(level: Level) -> tuple[str, ...]:
+    """Structures that matter to a path at this level, by their names in the labels."""
+    names = _EXPECTED.get(level.region, ())
+    if level.value in _LUNG_REACHES:
+        names += ("lung_left", "lung_right")
+    if level.region == "thoracic" or level.value == "L1":
+        names += ("ribs",)
+    return names
+
+
+def not_checked(level: Level, structures: frozenset[str] | set[str]) -> tuple[str, ...]:
+    """Expected structures that ``structures`` lacks: nobody looked at them."""
+
+    def there(name: str) -> bool:
+        return any(s.startswith("rib_") for s in structures) if name == "ribs" else name in structures
+
+    return tuple(name for name in expected_structures(level) if not there(name))

@@ -1,0 +1,138 @@
+"""Exact clearances of one path: to every voxel box of every structure, to the pedicle's walls, to the endplates.
+
+The search ranks on interpolated maps; what is reported is measured again here, without interpolation
+where the structure is a labelled mask.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trocar.anatomy.levels import Level
+from trocar.anatomy.patient import Anatomy
+from trocar.anatomy.vertebra import Vertebra
+from trocar.geometry import Side, Vector, unit
+from trocar.planning.access import Kind, Margins, kind_of
+from trocar.planning.maps import Maps, named_masks
+from trocar.planning.rays import STEP_MM, segment_to_boxes
+from trocar.planning.trajectory import Clearance
+from trocar.volume import Volume
+
+#: Walls are looked for this far from the axis, in steps of, mm.
+_WALL_REACH_MM, _WALL_STEP_MM = 20.0, 0.25
+
+
+def reported_name(structure: str) -> str:
+    """The name a clearance is reported under: ribs together, neighbouring vertebrae together, one canal."""
+    if structure.startswith("vertebra_"):
+        return "neighbouring_vertebrae"
+    if structure.startswith("rib_"):
+        return "ribs"
+    return "canal" if structure.startswith(("canal", "spinal_canal")) else structure
+
+
+@dataclass(frozen=True, eq=False)
+class Structures:
+    """Voxel boxes ``(n, 3)`` of each structure near a level: k, j, i times the spacing, mm from the region's corner."""
+
+    boxes: dict[str, NDArray[np.float64]]
+    kinds: dict[str, Kind]
+    region: Volume
+
+    @classmethod
+    def near(cls, anatomy: Anatomy, level: Level, maps: Maps) -> Structures:
+        """Everything within the maps' region that a needle must keep clear of."""
+        boxes: dict[str, list[NDArray[np.float64]]] = {}
+        kinds: dict[str, Kind] = {}
+        for name, mask in named_masks(anatomy, level):
+            kind = kind_of(name)
+            found = np.argwhere(mask.onto(maps.region).array) if kind else np.empty((0, 3))
+            if kind and len(found):
+                boxes.setdefault(reported_name(name), []).append(found * maps.voxel_mm)
+                kinds[reported_name(name)] = kind
+        return cls({name: np.concatenate(parts) for name, parts in boxes.items()}, kinds, maps.region)
+
+    def clearances(self, tip_mm: Vector, outer_mm: Vector, radius_mm: float, margins: Margins) -> list[Clearance]:
+        """Free space between the needle from ``tip_mm`` to ``outer_mm`` and every structure."""
+        spacing = np.asarray(self.region.spacing_mm)
+        start = self.region.index_kji(tip_mm) * spacing
+        run = self.region.index_kji(outer_mm) * spacing - start
+        length = float(np.linalg.norm(run))
+        out = []
+        for name, boxes in self.boxes.items():
+            distance, half, _ = segment_to_boxes(start, run / length, length, boxes, 0.5 * spacing)
+            out.append(Clearance(name, distance - radius_mm, half, margins.of(self.kinds[name])))
+        return out
+
+
+def half_voxel_mm(volume: Volume, direction: Vector) -> float:
+    """Half a voxel's extent along an LPS direction, mm."""
+    axes = volume.affine[:3, :3]
+    cosines = unit(direction) @ (axes / np.linalg.norm(axes, axis=0))
+    return float(0.5 * np.abs(cosines) @ np.linalg.norm(axes, axis=0))
+
+
+def wall_clearances(
+    maps: Maps,
+    vertebra: Vertebra,
+    side: Side,
+    tip_mm: Vector,
+    way: Vector,
+    stretch_mm: tuple[float, float],
+    radius: float,
+    margin_mm: float,
+) -> list[Clearance]:
+    """Bone left on the medial, lateral, cranial and caudal side of the needle.
+
+    ``stretch_mm`` is the part of the axis that passes the pedicle, from the tip along ``way``.
+    """
+    up = unit(vertebra.frame.superior - way * float(way @ vertebra.frame.superior))
+    across = np.cross(up, way)
+    outwards = unit(across) * np.sign(float(across @ vertebra.frame.left) * side.sign)
+    axis = tip_mm + np.arange(stretch_mm[0], stretch_mm[1] + 1e-9, STEP_MM)[:, None] * way
+    named = {"medial": -outwards, "lateral": outwards, "cranial": up, "caudal": -up}
+    return [
+        Clearance(
+            f"pedicle_wall_{name}",
+            float(_to_surface(maps, axis, direction).min()) - radius,
+            half_voxel_mm(maps.region, direction),
+            margin_mm,
+        )
+        for name, direction in named.items()
+    ]
+
+
+def ahead_mm(maps: Maps, tip_mm: Vector, way: Vector) -> float:
+    """Bone in front of the tip along the needle, mm."""
+    return float(_to_surface(maps, np.asarray(tip_mm)[None], -way)[0])
+
+
+def _to_surface(maps: Maps, points_mm: NDArray[np.float64], direction: Vector) -> NDArray[np.float64]:
+    """How far from each point along ``direction`` the bone ends, mm (0 outside bone)."""
+    along = np.arange(0.0, _WALL_REACH_MM + 1e-9, _WALL_STEP_MM)
+    depth = maps.sample(points_mm[:, None] + along[:, None] * direction)
+    out = depth <= 0.0
+    first = np.where(out.any(axis=1), out.argmax(axis=1), len(along) - 1)
+    row, before = np.arange(len(first)), np.maximum(first - 1, 0)
+    rise = depth[row, before] - depth[row, first]
+    part = np.divide(depth[row, before], rise, out=np.ones_like(rise), where=rise > 0.0)
+    return np.where(first == 0, 0.0, along[before] + _WALL_STEP_MM * np.clip(part, 0.0, 1.0))
+
+
+def endplate_clearances(
+    vertebra: Vertebra, region: Volume, tip_mm: Vector, way: Vector, working_mm: float, radius: float, margin_mm: float
+) -> list[Clearance]:
+    """Free space to both endplates over the working stretch behind the tip."""
+    ends = np.stack([tip_mm, tip_mm + working_mm * np.asarray(way)])
+    return [
+        Clearance(
+            f"endplate_{name}",
+            float((-plane.height_mm(ends)).min()) - radius,
+            half_voxel_mm(region, plane.normal),
+            margin_mm,
+        )
+        for name, plane in vertebra.endplates.items()
+    ]

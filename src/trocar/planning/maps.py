@@ -1,0 +1,200 @@
+"""Distance maps around one vertebra: how far every point is from what must not be met.
+
+The maps lie on the CT's own grid, cropped around the level and subdivided to nodes of at most
+1 mm. A labelled voxel is a box, not a point: the distance of a node to a structure is the exact
+distance to its nearest box, so that nothing a voxel covers is ever called free. Distances are
+capped at :data:`REACH_MM`; beyond it all is equally far.
+
+The bone's own surface is drawn more finely: the signed distance of the mask is interpolated to the
+nodes and cut at zero (shape-based interpolation, Raya & Udupa, IEEE Trans Med Imaging 9:32, 1990),
+because a wall read from whole voxels is short by a quarter to half a voxel.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numba as nb
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from trocar.anatomy.levels import Level
+from trocar.anatomy.patient import Anatomy
+from trocar.anatomy.vertebra import Part, Vertebra
+from trocar.geometry import frozen
+from trocar.planning.access import Kind, kind_of
+from trocar.volume import Volume
+
+#: Distances are exact up to here; margins (10 mm at most) plus the thickest needle lie below.
+REACH_MM = 14.0
+#: Largest step between nodes.
+NODE_MM = 1.0
+#: The region: to either side of the body's centre, to its front, to its back, up and down.
+SIDEWAYS_MM, FORWARD_MM, BACKWARD_MM, UPDOWN_MM = 85.0, 45.0, 130.0, 48.0
+
+#: The surface lies at zero; exact zeros, common between equal voxels, must round the same way when mirrored.
+_SURFACE_MM = 1e-3
+
+Float32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Maps:
+    """Distances at the nodes of a grid around one level.
+
+    ``values[k, j, i, c]``, mm: channel 0 is the depth under the vertebra's own surface (negative
+    outside it), channel ``1 + n`` the distance to the nearest box of kind ``kinds[n]``. ``affine``
+    takes a node's ijk to LPS; ``region`` is the crop of the CT whose voxels are the boxes.
+    """
+
+    values: Float32
+    kinds: tuple[Kind, ...]
+    affine: NDArray[np.float64]
+    region: Volume
+
+    @property
+    def voxel_mm(self) -> NDArray[np.float64]:
+        """Size of the boxes along k, j, i."""
+        return np.asarray(self.region.spacing_mm)
+
+    @property
+    def node_mm(self) -> NDArray[np.float64]:
+        """Step between nodes along k, j, i."""
+        return np.asarray(np.linalg.norm(self.affine[:3, :3], axis=0)[::-1])
+
+    def to_index(self) -> NDArray[np.float64]:
+        """3x4: an LPS point ``(x, y, z, 1)`` to node index k, j, i."""
+        return np.ascontiguousarray(np.linalg.inv(self.affine)[[2, 1, 0]])
+
+    def sample(self, points_mm: ArrayLike, channel: int = 0) -> NDArray[np.float64]:
+        """One channel at LPS points ``(..., 3)``, trilinear, clamped to the grid."""
+        from scipy.ndimage import map_coordinates
+
+        points = np.asarray(points_mm, dtype=np.float64)
+        index = points.reshape(-1, 3) @ self.to_index()[:, :3].T + self.to_index()[:, 3]
+        field = self.values[..., channel]
+        found = map_coordinates(field, index.T, output=np.float64, order=1, mode="nearest")
+        return np.asarray(found).reshape(points.shape[:-1])
+
+
+@nb.njit(cache=True, parallel=True)
+def _sweep(source, factor, step_mm, half_mm, cap):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Square distances along the middle axis of ``source``, whose boxes are ``2 * half_mm`` long."""
+    outer, n, inner = source.shape
+    out = np.full((outer, n * factor, inner), np.float32(cap))
+    reach = int(math.sqrt(cap) / step_mm) + 2
+    for row in nb.prange(outer * n):
+        o, c0 = row // n, row % n
+        for f in range(factor):
+            q = c0 * factor + f
+            at = c0 + (f + 0.5) / factor - 0.5
+            for c in range(max(0, c0 - reach), min(n, c0 + reach + 1)):
+                gap = max(abs(at - c) * step_mm - half_mm, 0.0)
+                square = np.float32(gap * gap)
+                if square < cap:
+                    for x in range(inner):
+                        out[o, q, x] = min(out[o, q, x], source[o, c, x] + square)
+    return out
+
+
+def box_distance(mask: NDArray[np.bool_], voxel_mm: ArrayLike, factors: ArrayLike = (1, 1, 1)) -> Float32:
+    """Distance of every node to the nearest box of ``mask``, mm, capped at :data:`REACH_MM`.
+
+    Each voxel (size ``voxel_mm``, order k, j, i) holds ``factors`` nodes along each axis, at the
+    centres of its equal parts; inside the mask the distance is 0.
+    """
+    cap = np.float32(REACH_MM**2)
+    size = np.asarray(voxel_mm, dtype=np.float64)
+    square = np.where(mask, np.float32(0.0), cap).astype(np.float32)
+    for axis in (2, 1, 0):
+        shape = square.shape
+        flat = square.reshape(math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :]))
+        factor = int(np.asarray(factors)[axis])
+        swept = _sweep(flat, factor, size[axis], 0.5 * size[axis], cap)
+        square = swept.reshape(*shape[:axis], shape[axis] * factor, *shape[axis + 1 :])
+    return np.sqrt(square)
+
+
+def signed_depth(mask: NDArray[np.bool_], voxel_mm: ArrayLike, factors: ArrayLike = (1, 1, 1)) -> Float32:
+    """Depth under the surface of ``mask`` (negative outside), the surface interpolated between voxels."""
+    coarse = box_distance(~mask, voxel_mm) - box_distance(mask, voxel_mm)
+    fine = subdivide(coarse, factors) > _SURFACE_MM
+    size = np.asarray(voxel_mm, dtype=np.float64) / np.asarray(factors)
+    return box_distance(~fine, size) - box_distance(fine, size)
+
+
+def subdivide(array: Float32, factors: ArrayLike) -> Float32:
+    """``array`` interpolated linearly to ``factors`` nodes per voxel along each axis."""
+    for axis, factor in enumerate(np.asarray(factors)):
+        n = array.shape[axis]
+        at = np.clip((np.arange(n * factor) + 0.5) / factor - 0.5, 0, n - 1)
+        low = np.minimum(at.astype(int), max(n - 2, 0))
+        weight = (at - low).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(3)])
+        high = np.minimum(low + 1, n - 1)
+        array = np.take(array, low, axis) * (1 - weight) + np.take(array, high, axis) * weight
+    return array
+
+
+def level_maps(anatomy: Anatomy, level: Level) -> Maps:
+    """The maps around one whole level."""
+    vertebra = anatomy.vertebra(level)
+    region = anatomy.ct.crop_around(_corners(vertebra), 0.0)
+    voxel = region.spacing_mm
+    factors = tuple(math.ceil(s / NODE_MM - 1e-6) for s in voxel)
+    present = {kind: mask for kind in Kind if (mask := _joined(anatomy, level, kind, region)).any()}
+    channels = [_depth(vertebra, region, factors)]
+    channels += [box_distance(mask, voxel, factors) for mask in present.values()]
+    return Maps(np.stack(channels, axis=-1), tuple(present), _node_affine(region, factors), region)
+
+
+def _corners(vertebra: Vertebra) -> NDArray[np.float64]:
+    sides = ((-SIDEWAYS_MM, SIDEWAYS_MM), (-FORWARD_MM, BACKWARD_MM), (-UPDOWN_MM, UPDOWN_MM))
+    local = np.stack(np.meshgrid(*sides), axis=-1).reshape(-1, 3)
+    return np.asarray(vertebra.frame.origin_mm + local)
+
+
+def _node_affine(region: Volume, factors: tuple[int, ...]) -> NDArray[np.float64]:
+    ijk = np.asarray(factors[::-1], dtype=np.float64)
+    affine = region.affine.copy()
+    affine[:3, :3] /= ijk
+    affine[:3, 3] += region.affine[:3, :3] @ (0.5 / ijk - 0.5)
+    return frozen(affine)
+
+
+def _joined(anatomy: Anatomy, level: Level, kind: Kind, region: Volume) -> NDArray[np.bool_]:
+    out = np.zeros(region.shape, dtype=bool)
+    for mask in masks_of(anatomy, level, kind):
+        out |= mask.onto(region).array
+    return out
+
+
+def masks_of(anatomy: Anatomy, level: Level, kind: Kind) -> Iterable[Volume]:
+    """Every mask of one kind that a needle at ``level`` must keep clear of."""
+    yield from (mask for name, mask in named_masks(anatomy, level) if kind_of(name) is kind)
+
+
+def named_masks(anatomy: Anatomy, level: Level) -> Iterable[tuple[str, Volume]]:
+    """Every structure with its name: those labelled, the canal of each vertebra, the other vertebrae."""
+    yield from anatomy.structures.items()
+    for other, vertebra in anatomy.vertebrae.items():
+        canal = vertebra.part(Part.CANAL)
+        if canal.array.any():
+            yield f"canal_{other}", canal
+        if other is not level:
+            yield f"vertebra_{other}", vertebra.mask
+
+
+def _depth(vertebra: Vertebra, region: Volume, factors: tuple[int, ...]) -> Float32:
+    """Depth under the vertebra's surface on the region's nodes; worked out only near the vertebra."""
+    mask = vertebra.mask.onto(region).array
+    found = np.argwhere(mask)
+    pad = np.ceil(REACH_MM / np.asarray(region.spacing_mm)).astype(int)
+    low = np.maximum(found.min(axis=0) - pad, 0)
+    high = np.minimum(found.max(axis=0) + 1 + pad, mask.shape)
+    near = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    fine = tuple(slice(a * f, b * f) for a, b, f in zip(low, high, factors, strict=True))
+    out = np.full([n * f for n, f in zip(mask.shape, factors, strict=True)], -REACH_MM, dtype=np.float32)
+    out[fine] = signed_depth(mask[near], region.spacing_mm, factors)
+    return out

@@ -225,8 +225,8 @@ def _without_islands(level: Level, mask: Volume, cut: bool) -> tuple[Volume, lis
     findings = []
     if len(large) < count:
         lost_ml = float(sizes.sum() - sizes[large - 1].sum()) * mask.voxel_ml
-        text = f"{level}: {count - len(large)} islands of the label were dropped, {lost_ml:.2f} ml in all."
-        findings.append(Finding(Severity.NOTE, text, "they do not touch the vertebra"))
+        text = f"{level}: {lost_ml:.2f} ml of the label were dropped, in {count - len(large)} places apart from it."
+        findings.append(Finding(Severity.NOTE, text, f"islands of less than {ISLAND:.0%} of the label"))
     if len(large) > 1 and not cut:
         shares = " and ".join(f"{s:.0%}" for s in sorted(sizes[large - 1] / sizes.sum(), reverse=True))
         text = f"{level}: the label lies in {len(large)} parts that do not touch ({shares})."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from trocar.anatomy.schemes import Meaning
 from trocar.errors import ImageError
+from trocar.io.stored import Stored
 from trocar.measure import Finding
 from trocar.volume import Volume
 
@@ -38,6 +39,12 @@ class LabelMap:
     scheme: str = ""
     findings: tuple[Finding, ...] = ()
     digests: tuple[tuple[str, str], ...] = ()
+
+
+def layer(stored: Stored, says: dict[int, Meaning]) -> Layer:
+    """A stored label array in canonical order; raises :class:`ImageError` when its values are no labels."""
+    array = whole_numbers(np.asarray(stored.array), stored.name)
+    return Layer(replace(stored, array=array).volume("label", 0.0), says)
 
 
 def whole_numbers(array: NDArray[Any], title: str) -> NDArray[np.uint8 | np.uint16]:

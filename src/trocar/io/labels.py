@@ -8,10 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from pydicom import Dataset
-
 from trocar.anatomy.labels import Labels, boxes_by_number, merge, split
 from trocar.anatomy.levels import Level
 from trocar.anatomy.placement import placement
@@ -19,13 +15,12 @@ from trocar.anatomy.plausibility import advice, concerns, in_one_piece, misfits,
 from trocar.anatomy.schemes import Kind, Meaning, Scheme, own_scheme, schemes
 from trocar.anatomy.schemes import scheme as built_in
 from trocar.errors import FrameMismatchError, ImageError, LabelSchemeError
-from trocar.io.label_file import open_labels
+from trocar.io.label_file import Source, open_labels
 from trocar.io.label_map import LabelMap, Layer
 from trocar.io.onto_grid import cut_numbers, onto_grid
 from trocar.measure import Finding, Severity
 from trocar.volume import Volume
 
-Source = str | os.PathLike[str] | Dataset | Volume | NDArray[np.generic]
 Named = str | os.PathLike[str] | Scheme | None
 
 #: What carries the meaning in files that give it themselves, for sentences.
@@ -58,7 +53,7 @@ def read_labels(source: Source | Sequence[Source], on: Volume, scheme: Named | S
     :class:`FrameMismatchError` when the labels belong to another scan, and :class:`ImageError` when a
     file is no label map, is empty, or has no vertebra.
     """
-    sources: list[Source] = list(source) if isinstance(source, (list, tuple)) else [source]  # type: ignore[list-item]
+    sources: list[Source] = list(source) if isinstance(source, (list, tuple)) else [source]
     maps = [open_labels(one, on) for one in sources]
     read = [_read(one, on, named) for one, named in zip(maps, _schemes(scheme, len(maps)), strict=True)]
     found = in_one_piece(merge([one.labels for one in read]), on)
@@ -68,17 +63,15 @@ def read_labels(source: Source | Sequence[Source], on: Volume, scheme: Named | S
 
 def _schemes(scheme: Named | Sequence[Named], count: int) -> list[Named]:
     """One scheme for each source; "a + b", as a plan records two files, is two."""
-    if isinstance(scheme, (list, tuple)):
-        named: list[Named] = list(scheme)
-        if len(set(map(str, named))) == 1 and " + " in str(named[0]):
-            named = list(str(named[0]).split(" + "))
-    elif isinstance(scheme, str) and " + " in scheme:
-        named = list(scheme.split(" + "))
+    named: list[Named]
+    if isinstance(scheme, (str, os.PathLike, Scheme)) or scheme is None:
+        named = [scheme] * count
     else:
-        named = [scheme] * count  # type: ignore[list-item]
+        named = list(scheme)
     if len(named) != count:
         raise ValueError(f"scheme: {len(named)} given for {count} label files; give one, or one for each.")
-    return named
+    parts = str(named[0]).split(" + ") if len(set(map(str, named))) == 1 else []
+    return list(parts) if len(parts) == count > 1 else named
 
 
 def _read(opened: LabelMap, on: Volume, named: Named) -> _Read:

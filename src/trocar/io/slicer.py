@@ -7,6 +7,7 @@ segment names its layer, its label value, its name and its terminology.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,19 +15,52 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from trocar.anatomy.schemes import Kind, Meaning, by_code, by_name, is_known, looks_like_level
-from trocar.errors import LabelSchemeError
+from trocar.errors import ImageError, LabelSchemeError
+from trocar.io.label_map import LabelMap, layer
+from trocar.io.stored import Stored
 from trocar.measure import Finding, Severity
 
 
-def is_segmentation(image: sitk.Image) -> bool:
-    """Whether an image carries Slicer's segment fields."""
-    return image.HasMetaDataKey("Segment0_LabelValue") or image.HasMetaDataKey("Segment0_ID")
+def is_segmentation(path: Path) -> bool:
+    """Whether an NRRD file carries Slicer's segment fields; a file that cannot be read does not."""
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError:
+        return False
+    return bool(reader.HasMetaDataKey("Segment0_LabelValue") or reader.HasMetaDataKey("Segment0_ID"))
 
 
-def layers(image: sitk.Image) -> list[NDArray[Any]]:
-    """The layers as arrays ``[k, j, i]``: one, or as many as overlapping segments need."""
+def open_segmentation(path: Path) -> LabelMap:
+    """A .seg.nrrd file as a label map, one layer or as many as its overlapping segments need."""
+    try:
+        image = sitk.ReadImage(str(path))
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise ImageError(f"{path.name} is damaged or cut short ({reason}): save it again.") from error
+    if image.GetDimension() != 3:
+        raise ImageError(f"{path.name} has {image.GetDimension()} axes in space: save the segmentation again.")
+    meanings, findings = segments(image, path.name)
+    affine = _affine(image)
+    layers = tuple(
+        layer(Stored(path.name, array, affine), {v: m for (at, v), m in meanings.items() if at == n})
+        for n, array in enumerate(_layers(image))
+    )
+    return LabelMap(path.name, layers, "slicer", findings)
+
+
+def _layers(image: sitk.Image) -> list[NDArray[Any]]:
+    """The layers as arrays ``[k, j, i]``."""
     array = sitk.GetArrayFromImage(image)
     return [array] if array.ndim == 3 else [np.ascontiguousarray(array[..., n]) for n in range(array.shape[-1])]
+
+
+def _affine(image: sitk.Image) -> NDArray[np.float64]:
+    affine = np.eye(4)
+    affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
+    affine[:3, 3] = image.GetOrigin()
+    return affine
 
 
 def segments(image: sitk.Image, title: str) -> tuple[dict[tuple[int, int], Meaning], tuple[Finding, ...]]:

@@ -113,8 +113,9 @@ def file_violations(name: str, tree: ast.Module, package: tuple[str, ...]) -> It
     for line, target in imports(tree, package):
         if target.split(".")[0] in OUTSIDE:
             yield line, f"{name} imports {target}"
+    scratch = _scratch(tree)
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and _opens(node):
+        if isinstance(node, ast.Call) and _opens(node) and node not in scratch:
             yield node.lineno, f"{name} calls {ast.unparse(node.func)}()"
 
 
@@ -124,6 +125,21 @@ def _opens(call: ast.Call) -> bool:
     if last in LOADER_CALLS and on is not None:
         return _last_name(on) in LOADERS
     return last in FILE_CALLS and not (on is not None and _is_package_data(on))
+
+
+def _scratch(tree: ast.Module) -> set[ast.AST]:
+    """What is written inside ``with TemporaryDirectory()``, to hand it to a program that reads files: nobody's file."""
+    return {
+        call
+        for block in ast.walk(tree)
+        if isinstance(block, ast.With)
+        and any(
+            isinstance(item.context_expr, ast.Call) and _last_name(item.context_expr.func) == "TemporaryDirectory"
+            for item in block.items
+        )
+        for call in ast.walk(block)
+        if isinstance(call, ast.Call) and _last_name(call.func) in ("write_text", "write_bytes")
+    }
 
 
 def _is_package_data(node: ast.expr) -> bool:
@@ -189,6 +205,11 @@ PLANTED = {
     "Path.open": ("planning/a.py", "Path('x').open()", "planning calls Path('x').open()"),
     "read_text": ("reporting/a.py", "path.read_text()", "reporting calls path.read_text()"),
     "write_bytes": ("reporting/a.py", "path.write_bytes(b'')", "reporting calls path.write_bytes()"),
+    "reading beside scratch": (
+        "reporting/a.py",
+        "with TemporaryDirectory() as t:\n    scan.read_bytes()",
+        "reporting calls scan.read_bytes()",
+    ),
     "np.load": ("physics/a.py", "np.load('x.npy')", "physics calls np.load()"),
     "ReadImage": ("anatomy/a.py", "sitk.ReadImage('x')", "anatomy calls sitk.ReadImage()"),
     "dcmread by name": ("anatomy/a.py", "from pydicom import dcmread\ndcmread('x')", "anatomy calls dcmread()"),
@@ -214,6 +235,7 @@ ALLOWED = {
     "errors for types": ("errors.py", "if TYPE_CHECKING:\n    from trocar.planning.trajectory import Trajectory"),
     "roof from the top floor": ("cli.py", "import trocar\nfrom trocar import read_ct"),
     "package data": ("planning/a.py", "resources.files('trocar').joinpath('needles.json').read_text()"),
+    "scratch": ("reporting/a.py", "with tempfile.TemporaryDirectory() as t:\n    (Path(t) / 'a').write_bytes(b'')"),
     "files upstairs": ("io/ct.py", "import socket\nopen('x')\nsitk.ReadImage('x')"),
     "other load": ("planning/a.py", "json.loads('{}')\nmodel.load('x')"),
 }

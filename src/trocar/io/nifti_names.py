@@ -11,7 +11,7 @@ import struct
 from pathlib import Path
 from xml.etree import ElementTree
 
-from trocar.anatomy.schemes import Kind, Meaning, by_name, looks_like_level
+from trocar.anatomy.schemes import Kind, Meaning, by_name, is_known, looks_like_level
 
 HEADER_BYTES = 348
 #: No extension that names labels comes near this; a damaged size must not eat the memory.
@@ -28,7 +28,8 @@ def header_names(path: Path) -> dict[int, Meaning]:
     found = {number: by_name(name) for number, name in names.items()}
     if any(found[n].kind is not Kind.VERTEBRA and looks_like_level(name) for n, name in names.items()):
         return {}
-    return found
+    # some programs fill the table with names of their own making for want of better
+    return found if any(is_known(meaning) for meaning in found.values()) else {}
 
 
 def _extensions(path: Path) -> list[bytes]:

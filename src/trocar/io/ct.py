@@ -106,7 +106,8 @@ def _finite(stored: Stored) -> NDArray[np.float32]:
     if min(stored.array.shape) < 2:
         size = " × ".join(map(str, stored.array.shape[::-1]))
         raise ImageError(f"{stored.name} is a single slice ({size} voxels): give the whole volume.")
-    array = stored.array.astype(np.float32, copy=False)
+    with np.errstate(over="ignore"):  # beyond float32 becomes infinite, and is refused below
+        array = stored.array.astype(np.float32, copy=False)
     if not np.isfinite(array.min()) or not np.isfinite(array.max()):
         bad = int(np.count_nonzero(~np.isfinite(array)))
         raise ImageError(f"{stored.name} has {bad} voxels that are not numbers: export or convert it again.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import warnings
+import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,12 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.errors import InvalidDicomError
+from pydicom.uid import (
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    LegacyConvertedEnhancedCTImageStorage,
+    SecondaryCaptureImageStorage,
+)
 
 from trocar.errors import ImageError
 from trocar.io.frames import Frame, Instance, frames, is_localiser
@@ -46,14 +53,14 @@ BARE_STARTS = (b"\x02\x00", b"\x08\x00")
 #: What pydicom raises on a file that only pretends to be DICOM, or was damaged.
 MALFORMED = (InvalidDicomError, EOFError, ValueError, KeyError, AttributeError, TypeError, struct.error, OSError)
 
-#: Rescale types of a CT that are Hounsfield units: "US" is DICOM's "unspecified", written by older scanners.
-HU_TYPES = ("", "HU", "US")
-
 #: A gantry tilt in the header that the slice positions do not show, degrees.
 TILT_DISAGREEMENT_DEG = 1.0
 
-#: Secondary Capture: a screen shot or a dose page, even when it calls itself CT.
-SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+#: The classes of DICOM files that hold CT slices.
+CT_STORAGE = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
+
+#: Slices within this of axial have one superior coordinate: at 200 mm from the centre they are off by 1.7 mm.
+AXIAL_TOLERANCE_DEG = 0.5
 
 #: Reading threads: inflating and hashing run beside Python; more than this only costs memory.
 THREADS = 4
@@ -69,12 +76,11 @@ def read_dicom(path: Path, series: str | None = None) -> Stored:
     :class:`ImageError` for everything that is not one whole, even CT series.
     """
     with _quiet(), members(path) as found:
-        archived = len(found) != 1 and path.is_file()
         instances, skipped = _instances(found)
         if not instances:
-            raise ImageError(f"{path} holds no DICOM image{_instead(found, skipped)}.")
-        stored = _read(instances, skipped, series, str(path.name))
-        return _with_digest(stored, path) if archived else stored
+            raise ImageError(f"{path.name} holds no DICOM image{_instead(found, skipped)}.")
+        stored = _read(instances, skipped, series, path.name)
+        return _with_digest(stored, path) if zipfile.is_zipfile(path) else stored
 
 
 def read_datasets(datasets: Sequence[Dataset], series: str | None = None) -> Stored:
@@ -85,7 +91,9 @@ def read_datasets(datasets: Sequence[Dataset], series: str | None = None) -> Sto
 
 
 def _in_memory(dataset: Dataset, number: int) -> Instance:
-    return Instance(f"dataset {number}", dataset, lambda: (dataset, None))
+    file = getattr(dataset, "filename", None)
+    name = Path(file).name if isinstance(file, (str, os.PathLike)) else f"dataset {number}"
+    return Instance(name, dataset, lambda: (dataset, None))
 
 
 @contextmanager
@@ -115,11 +123,18 @@ def _header(member: Member) -> Dataset | None:
             if not marked and not start.startswith(BARE_STARTS):
                 return None
         with member.open() as stream:
-            return pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=list(HEADER_TAGS), force=not marked)
+            header = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=[*HEADER_TAGS], force=not marked)
     except (*MALFORMED, *UNREADABLE) as error:
-        raise ImageError(
-            f"{member.name} is damaged and cannot be read ({error}): copy it again, or remove it."
-        ) from error
+        raise ImageError(f"{member.name} is damaged ({error}): copy it again, or remove it.") from error
+    if marked and _cut_short(header):
+        raise ImageError(f"{member.name} ends within its header: copy it again from its source, or remove it.")
+    return header
+
+
+def _cut_short(header: Dataset) -> bool:
+    """Whether a file that calls itself a CT image ends before it says how large it is, or before anything."""
+    kind = header.file_meta.get("MediaStorageSOPClassUID")
+    return "Rows" not in header and (kind in CT_STORAGE or not (kind or len(header)))
 
 
 def _loader(member: Member) -> Any:
@@ -149,14 +164,18 @@ def _instead(found: list[Member], skipped: Counter[str]) -> str:
 def _read(instances: list[Instance], skipped: Counter[str], series: str | None, name: str) -> Stored:
     slices, reasons = _slices(instances, name)
     chosen = _chosen(slices, series, name)
-    for instance in chosen:
-        _check_hounsfield(instance)
     planes = [f for instance in chosen for f in frames(instance)]
     if not planes:
         raise ImageError(f"{name}: the series holds only localiser images. Give the CT series itself.")
     stack = stacked(planes)
     array, digests, findings = _voxels(stack)
-    told = (*_skipped(skipped + reasons), *stack.findings, *findings, *_tilt(chosen[0].header, stack))
+    told = (
+        *_skipped(skipped + reasons),
+        *stack.findings,
+        *findings,
+        *_tilt(chosen[0].header, stack),
+        *_not_axial(stack),
+    )
     return Stored(name, array, stack.affine, planes[0].frame_of_reference, _acquisition(chosen, stack, digests), told)
 
 
@@ -176,7 +195,7 @@ def _other_than_slice(header: Dataset) -> str:
         return f"{header.get('Modality') or 'a file of no modality'}"
     if is_localiser(header.get("ImageType") or ()):
         return "localiser"
-    if header.get("SOPClassUID") == SECONDARY_CAPTURE and "ImagePositionPatient" not in header:
+    if header.get("SOPClassUID") == SecondaryCaptureImageStorage and "ImagePositionPatient" not in header:
         return "screen shot"
     if int(header.get("SamplesPerPixel") or 1) != 1 or header.get("PhotometricInterpretation") == "PALETTE COLOR":
         return "colour image"
@@ -233,14 +252,6 @@ def _described(uid: str, group: list[Instance]) -> str:
 def _date(header: Dataset) -> str:
     text = str(header.get("SeriesDate") or header.get("StudyDate") or "")
     return f"{text[:4]}-{text[4:6]}-{text[6:8]}" if len(text) == 8 and text.isdigit() else "date unknown"
-
-
-def _check_hounsfield(instance: Instance) -> None:
-    kind = str(instance.header.get("RescaleType") or "").strip().upper()
-    if kind not in HU_TYPES:
-        raise ImageError(
-            f"{instance.name} holds {kind} values, not Hounsfield units (Rescale Type): give the CT series in HU."
-        )
 
 
 # --- from one series to voxels -------------------------------------------------------------------
@@ -390,12 +401,10 @@ def _padding_told(loaded: list[_Loaded], size: int) -> tuple[Finding, ...]:
 
 def _tilt(header: Dataset, stack: Stack) -> tuple[Finding, ...]:
     """A caution where the header's gantry tilt and the slice positions disagree."""
-    try:
-        declared = abs(float(header.get("GantryDetectorTilt") or 0.0))
-    except ValueError:
-        return ()
+    tag = header.get("GantryDetectorTilt")
+    declared = abs(float(tag)) if tag not in (None, "") else None
     measured = shear_deg(stack.affine)
-    if abs(declared - measured) <= TILT_DISAGREEMENT_DEG:
+    if declared is None or abs(declared - measured) <= TILT_DISAGREEMENT_DEG:
         return ()
     text = (
         f"The header gives a gantry tilt of {declared:.1f}°, the slice positions {measured:.1f}°: positions are used."
@@ -416,9 +425,24 @@ def _acquisition(chosen: list[Instance], stack: Stack, digests: dict[str, str]) 
     )
 
 
+def _not_axial(stack: Stack) -> tuple[Finding, ...]:
+    if _off_axial_deg(stack) <= AXIAL_TOLERANCE_DEG:
+        return ()
+    return (Finding(Severity.NOTE, "The images are not axial: no slice number can be given for the mark on the skin."),)
+
+
+def _off_axial_deg(stack: Stack) -> float:
+    """Between the slices' normal and the patient's long axis."""
+    return float(np.degrees(np.arccos(min(1.0, abs(stack.frames[0].normal[2])))))
+
+
 def _listed_slices(stack: Stack) -> tuple[Slice, ...]:
-    """The axial slices from foot to head; none where the slices are sagittal or coronal."""
-    if abs(stack.frames[0].normal[2]) <= np.sqrt(0.5):
+    """The axial slices from foot to head; none where they are tilted, sagittal or coronal.
+
+    One superior coordinate says where a slice lies only when it is axial: tilted by 15 degrees it
+    is 40 mm higher at the back than at the centre.
+    """
+    if _off_axial_deg(stack) > AXIAL_TOLERANCE_DEG:
         return ()
     made = [Slice(f.number, float(f.centre_mm[2]), f.slice_location_mm, f.table_position_mm) for f in stack.frames]
     return tuple(sorted(made, key=lambda s: s.position_mm))

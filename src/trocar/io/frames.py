@@ -27,6 +27,10 @@ GROUPS = (
 COSINE_TOLERANCE = 1e-3
 
 
+#: Rescale types of a CT that are Hounsfield units: "US" is DICOM's "unspecified", written by older scanners.
+HU_TYPES = ("", "HU", "US")
+
+
 @dataclass(frozen=True)
 class Instance:
     """One DICOM file (or a dataset in memory): its header, and how to come by all of it.
@@ -111,6 +115,7 @@ def _frame(instance: Instance, index: int, tags: dict[str, Any], count: int) -> 
     source = _Tags(instance, tags)
     row, column = source.vector("ImageOrientationPatient", 6).reshape(2, 3)
     _check_axes(row, column, instance.name)
+    _check_hounsfield(source)
     down, across = source.vector("PixelSpacing", 2)
     number = index + 1 if count > 1 else int(source.optional("InstanceNumber") or 0)
     frame_uid = source.header.get("FrameOfReferenceUID")
@@ -182,6 +187,14 @@ def _check_axes(row: NDArray[np.float64], column: NDArray[np.float64], name: str
         raise ImageError(
             f"{name}: the image orientation {np.round([*row, *column], 4).tolist()} is not two unit vectors at "
             "right angles. Export the original series."
+        )
+
+
+def _check_hounsfield(source: _Tags) -> None:
+    kind = str(source.tags.get("RescaleType", source.header.get("RescaleType")) or "").strip().upper()
+    if kind not in HU_TYPES:
+        raise ImageError(
+            f"{source.instance.name} holds {kind} values, not Hounsfield units (Rescale Type): give the CT in HU."
         )
 
 

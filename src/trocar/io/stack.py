@@ -65,7 +65,7 @@ def _check_alike(frames: list[Frame]) -> None:
     first = frames[0]
     for f in frames[1:]:
         if f.shape != first.shape:
-            _refuse_mixture(first, f, "image sizes", f"{first.shape} and {f.shape} voxels")
+            _refuse_mixture(first, f, "image sizes", f"{_size(first)} and {_size(f)} voxels")
         if not np.allclose(f.pixel_mm, first.pixel_mm, rtol=0.0, atol=HEADER_TOLERANCE):
             _refuse_mixture(first, f, "pixel spacings", f"{_numbers(first.pixel_mm)} and {_numbers(f.pixel_mm)} mm")
         turned = np.abs(np.concatenate([f.row - first.row, f.column - first.column]))
@@ -83,6 +83,10 @@ def _refuse_mixture(a: Frame, b: Frame, what: str, values: str) -> None:
         f"the series mixes {what}: {values} in {a.called} ({a.instance.name}) and {b.called} ({b.instance.name}). "
         "Give one series of one acquisition."
     )
+
+
+def _size(frame: Frame) -> str:
+    return f"{frame.shape[1]} × {frame.shape[0]}"
 
 
 def _numbers(values: NDArray[np.float64] | list[float] | tuple[float, ...]) -> str:

@@ -98,8 +98,7 @@ def _resampled(stored: Stored, outside: float, nearest: bool) -> Stored:
     array = sitk.GetArrayFromImage(filter_.Execute(_as_itk(stored)))
     told = Finding(
         Severity.CAUTION,
-        f"The gantry was tilted by {tilt:.1f}°: the slices were resampled to an upright grid, "
-        "and slice numbers on the scanner refer to the tilted images.",
+        f"The gantry was tilted by {tilt:.1f}°: the slices were resampled to an upright grid.",
         "slice planes are not at right angles to the line of their centres",
     )
     return replace(stored, array=array, affine=affine, findings=(*stored.findings, told))

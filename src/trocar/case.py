@@ -20,7 +20,13 @@ class Case:
     simulation: Simulation | None = None
 
     def __post_init__(self) -> None:
-        if not PSEUDONYM.fullmatch(self.id):
-            raise ValueError(
-                f"id={self.id!r} is not a pseudonym: use up to 64 letters, digits, dots, dashes and underscores."
-            )
+        check_id(self.id)
+
+
+def check_id(case_id: str) -> str:
+    """Return ``case_id``, or raise ``ValueError`` when it is not a pseudonym."""
+    if not PSEUDONYM.fullmatch(case_id):
+        raise ValueError(
+            f"id={case_id!r} is not a pseudonym: use up to 64 letters, digits, dots, dashes and underscores."
+        )
+    return case_id

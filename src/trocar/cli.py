@@ -1,0 +1,578 @@
+"""The command line: a thin face on the library. Results on standard output, progress on standard error."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from trocar import __version__
+from trocar.errors import LevelError, NoSafeTrajectory, TrocarError
+
+if TYPE_CHECKING:
+    from trocar.anatomy.levels import Level
+    from trocar.anatomy.patient import Anatomy
+    from trocar.anatomy.phantom import Phantom
+    from trocar.treatment import Option, Plan, Procedure
+
+NOTICE = "Research software, not a medical device: do not base a treatment on it."
+REFUSED, MISUSED = 1, 2
+DEFAULT_PROCEDURE = "vertebroplasty"
+
+
+# --- what every command shares ------------------------------------------------------------------
+
+
+class Progress:
+    """Tells on standard error what is being done, and with ``-v`` how long it took."""
+
+    def __init__(self, verbose: bool, quiet: bool) -> None:
+        self.verbose, self.quiet = verbose, quiet
+
+    @contextmanager
+    def stage(self, what: str) -> Iterator[None]:
+        """Announce a stage, and time it."""
+        start = time.perf_counter()
+        if not self.quiet:
+            click.echo(f"{what} ...", err=True)
+        yield
+        if self.verbose:
+            click.echo(f"    {time.perf_counter() - start:.2f} s", err=True)
+
+
+@contextmanager
+def callers_mistake() -> Iterator[None]:
+    """Turn what the library refuses as the caller's mistake into a usage error, exit 2."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise click.UsageError(str(error)) from error
+
+
+def options(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Several click decorators as one, in the order they are read."""
+
+    def apply(function: Any) -> Any:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return apply
+
+
+talk = options(
+    click.option("-v", "--verbose", is_flag=True, help="Say how long each stage takes."),
+    click.option("-q", "--quiet", is_flag=True, help="No progress on standard error."),
+)
+as_json = click.option("--json", "json_", is_flag=True, help="Print one JSON object instead of text.")
+images = options(
+    click.argument("scan", required=False, type=click.Path(path_type=Path)),
+    click.option("-i", "--input", "input_", type=click.Path(path_type=Path), help="The scan, if not given as SCAN."),
+    click.option(
+        "-s", "--labels", multiple=True, type=click.Path(path_type=Path), help="Label map; repeat for several files."
+    ),
+    click.option("--scheme", multiple=True, help="What its numbers mean: a name from 'trocar list', or a JSON file."),
+    click.option("--series", help="Series UID or number, where the folder holds several."),
+)
+
+
+def read_patient(
+    scan: Path | None,
+    input_: Path | None,
+    labels: tuple[Path, ...],
+    scheme: tuple[str, ...],
+    series: str | None,
+    progress: Progress,
+) -> Anatomy:
+    """The patient the shared options name; a missing one is a usage error."""
+    if (scan is None) == (input_ is None):
+        raise click.UsageError("give the scan once: a DICOM folder or zip, or a NIfTI, NRRD or MetaImage file.")
+    if not labels:
+        raise click.UsageError("give --labels: a label map of the same scan. 'trocar segment' can make one.")
+    if scheme and len(scheme) not in (1, len(labels)):
+        raise click.UsageError(f"{len(labels)} label maps but {len(scheme)} schemes: give one, or one for each.")
+    from trocar.anatomy.patient import build_anatomy
+    from trocar.io.ct import read_ct
+    from trocar.io.labels import read_labels
+
+    source = scan if scan is not None else input_
+    assert source is not None
+    with callers_mistake():
+        with progress.stage("reading the scan"):
+            ct = read_ct(source, series=series)
+        with progress.stage("reading the labels"):
+            schemes = list(scheme) * (len(labels) if len(scheme) == 1 else 1) if scheme else None
+            structures = read_labels(list(labels), ct, schemes)
+    with progress.stage("measuring the vertebrae"):
+        return build_anatomy(ct, structures)
+
+
+class Commands(click.Group):
+    """Lists commands in the order a user meets them, and ends with an exit code that means something."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order they were declared."""
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; the world's refusal is one sentence and exit 1."""
+        try:
+            return super().invoke(ctx)
+        except TrocarError as error:
+            click.echo(f"trocar: {error}", err=True)
+            ctx.exit(REFUSED)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="trocar")
+def main() -> None:
+    """Plan image-guided, minimally invasive treatment of the spine from CT and labels.
+
+    Research software, not a medical device. Exit codes: 0 done, 1 the images or the anatomy do not
+    allow it, 2 the command was not understood.
+    """
+
+
+# --- plan ---------------------------------------------------------------------------------------
+
+
+class ProcedureCommand(click.Command):
+    """A command whose options are drawn from the fields of the procedures."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """The command's own options and one for each field of each procedure."""
+        seen = {p.name for p in self.params}
+        drawn: list[click.Parameter] = []
+        for option in procedure_options():
+            if option.name not in seen:
+                seen.add(option.name)
+                drawn.append(option)
+        return [*super().get_params(ctx), *drawn]
+
+
+def procedure_options() -> list[click.Option]:
+    """One command line option for each field of each procedure."""
+    from trocar.treatment import procedures
+
+    return [
+        click.Option([f"--{f.name.replace('_', '-')}"], type=_field_type(f), help=_field_help(f))
+        for procedure in procedures().values()
+        for f in dataclasses.fields(procedure)
+        if f.name != "level"
+    ]
+
+
+def _field_type(f: dataclasses.Field[Any]) -> Any:
+    if "options" in f.metadata:
+        return click.Choice(f.metadata["options"])
+    return {int: click.INT, str: click.STRING}.get(type(f.default), click.FLOAT)
+
+
+def _field_help(f: dataclasses.Field[Any]) -> str:
+    bounds = f.metadata.get("range")
+    allowed = f" {bounds.low:g} to {bounds.high:g} {bounds.unit}".rstrip() + ";" if bounds else ""
+    return f"{f.metadata.get('help', '')}{allowed and ' Allowed:'}{allowed or ' '} default {f.default}.".strip()
+
+
+def build_procedure(name: str, level: Level, fields: dict[str, Any]) -> Procedure:
+    """The prescription; an unknown name, a field of another procedure or a value out of range is a usage error."""
+    from trocar.treatment import procedures
+
+    known = procedures()
+    if name not in known:
+        raise click.UsageError(f"procedure {name!r} is not one of {', '.join(known)}.")
+    given = {k: v for k, v in fields.items() if v is not None}
+    foreign = sorted(given.keys() - {f.name for f in dataclasses.fields(known[name])})
+    if foreign:
+        raise click.UsageError(f"{', '.join(foreign)} is not a field of {name}.")
+    with callers_mistake():
+        return known[name](level=level, **given)
+
+
+@main.command("plan", cls=ProcedureCommand)
+@images
+@click.option("--level", "level_names", multiple=True, required=True, help="Vertebra, e.g. L1; repeat, or 'all'.")
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder for report and plan.")
+@click.option("--case", "case_id", default="case", show_default=True, help="Pseudonym printed on the report.")
+@click.option("--procedure", "procedure_name", default=DEFAULT_PROCEDURE, show_default=True, help="What to plan.")
+@as_json
+@talk
+def plan_command(
+    scan: Path | None,
+    input_: Path | None,
+    labels: tuple[Path, ...],
+    scheme: tuple[str, ...],
+    series: str | None,
+    level_names: tuple[str, ...],
+    out: Path,
+    case_id: str,
+    procedure_name: str,
+    json_: bool,
+    verbose: bool,
+    quiet: bool,
+    **fields: Any,
+) -> None:
+    """Find the way in: write report.html, report.pdf, plan.json and figures into the OUT folder."""
+    from trocar.io.case_folder import check_folder
+
+    progress = Progress(verbose, quiet)
+    levels = None if "all" in level_names else parse_levels(level_names)
+    # a bad prescription or pseudonym is refused before anything is read
+    build_procedure(procedure_name, _any_level(levels), fields)
+    check_pseudonym(case_id)
+    inputs = [p for p in (scan, input_, *labels) if p is not None]
+    check_folder(out, inputs)
+    anatomy = read_patient(scan, input_, labels, scheme, series, progress)
+    chosen = list(anatomy.whole_levels) if levels is None else levels
+    if not chosen:
+        raise LevelError("no level is whole in this scan (body and both pedicles): scan further.")
+    plans, refused = search_levels(anatomy, chosen, procedure_name, fields, progress)
+    written = write_plans(plans, case_id, out, inputs, progress)
+    show_plans(written, refused, json_)
+    if refused:
+        sys.exit(REFUSED)
+
+
+def parse_levels(names: tuple[str, ...]) -> list[Level]:
+    """Levels from ``--level`` options, each of which may hold several separated by commas."""
+    from trocar.anatomy.levels import Level
+
+    with callers_mistake():
+        return list(dict.fromkeys(Level.parse(n) for name in names for n in name.split(",")))
+
+
+def check_pseudonym(case_id: str) -> None:
+    """Refuse what is no pseudonym as a usage error."""
+    from trocar.case import check_id
+
+    with callers_mistake():
+        check_id(case_id)
+
+
+def _any_level(levels: list[Level] | None) -> Level:
+    from trocar.anatomy.levels import Level
+
+    return levels[0] if levels else Level.L1
+
+
+def search_levels(
+    anatomy: Anatomy, levels: list[Level], procedure_name: str, fields: dict[str, Any], progress: Progress
+) -> tuple[list[Plan], list[tuple[Level, TrocarError]]]:
+    """Plan each level; where several are asked for, one that is refused does not stop the others."""
+    from trocar.treatment import plan
+
+    plans: list[Plan] = []
+    refused: list[tuple[Level, TrocarError]] = []
+    for level in levels:
+        try:
+            with progress.stage(f"searching the way into {level}"):
+                plans.append(plan(anatomy, build_procedure(procedure_name, level, fields)))
+        except (NoSafeTrajectory, LevelError) as error:
+            if len(levels) == 1:
+                raise
+            refused.append((level, error))
+    return plans, refused
+
+
+def write_plans(
+    plans: list[Plan], case_id: str, out: Path, inputs: list[Path], progress: Progress
+) -> list[tuple[Path, Plan]]:
+    """Report each plan; a single one goes into ``out`` itself, several into a folder each."""
+    from trocar.case import Case
+    from trocar.io.case_folder import write
+    from trocar.reporting.report import report
+
+    written = []
+    for plan in plans:
+        folder = out if len(plans) == 1 else out / str(plan.procedure.level)
+        with progress.stage(f"writing {folder}"):
+            write(report(Case(case_id, plan)), folder, inputs)
+        written.append((folder, plan))
+    return written
+
+
+def show_plans(written: list[tuple[Path, Plan]], refused: list[tuple[Level, TrocarError]], json_: bool) -> None:
+    """Print what was planned and what was not."""
+    from trocar.io.plan_file import to_json
+
+    if json_:
+        plans = [{"out": str(folder), "plan": json.loads(to_json(plan))} for folder, plan in written]
+        refusals = [{"level": str(level), "error": str(error)} for level, error in refused]
+        click.echo(json.dumps({"plans": plans, "refused": refusals}, ensure_ascii=False))
+        return
+    for folder, plan in written:
+        click.echo("\n".join(summary(plan)))
+        click.echo(f"  report: {folder / 'report.html'}\n")
+    for level, error in refused:
+        click.echo(f"{level}: {error}")
+    click.echo(NOTICE)
+
+
+def summary(plan: Plan) -> list[str]:
+    """A plan in a few lines of text."""
+    lines = [f"{plan.procedure.level}: {plan.procedure.name}"]
+    for rank, option in enumerate(plan.options, 1):
+        lines.append(f"  {rank}. {option.name}: {option.reason}")
+        lines += [f"     {line}" for line in path_lines(option)] if rank == 1 else []
+    lines += [f"  {finding}" for finding in plan.findings]
+    if plan.not_checked:
+        lines.append(f"  NOT CHECKED, the labels lack them: {', '.join(plan.not_checked)}")
+    return lines
+
+
+def path_lines(option: Option) -> list[str]:
+    """The paths of an option: where, how deep, how close, how sure."""
+    lines = []
+    for t in option.trajectories:
+        tight = min(t.clearances, key=lambda c: c.value_mm - c.margin_mm, default=None)
+        lines.append(
+            f"{t.side.value}: {t.instrument.name}, {t.skin_to_bone_mm:.0f} mm to bone, "
+            f"{t.bone_to_target_mm:.0f} mm on to the target; {t.grade.value}"
+        )
+        if tight:
+            lines.append(
+                f"tightest: {tight.structure} {tight.value_mm:.1f} ± {tight.uncertainty_mm:.1f} mm "
+                f"(margin {tight.margin_mm:g} mm)"
+            )
+        if t.breach_probability:
+            lines.append(f"chance of a breach by hand error: {100 * t.breach_probability.value:.1f} %")
+    return lines
+
+
+# --- demo ---------------------------------------------------------------------------------------
+
+
+@main.command("demo")
+@click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("out-demo"), show_default=True)
+@click.option("--level", "level_name", default="L1", show_default=True, help="The fractured vertebra, T2 to L4.")
+@talk
+def demo_command(out: Path, level_name: str, verbose: bool, quiet: bool) -> None:
+    """Draw a patient of known truth, plan on it as on any scan, and compare with the truth.
+
+    The phantom has a wedge fracture. Its scan and labels are written beside the report, so that every
+    other command can be tried on them.
+    """
+    from trocar.anatomy.phantom import SCHEME, PhantomSpec, phantom
+    from trocar.io.case_folder import check_folder
+    from trocar.io.phantom_files import write_phantom
+
+    progress = Progress(verbose, quiet)
+    level = parse_levels((level_name,))[0]
+    with callers_mistake():
+        spec = PhantomSpec(levels=around(level), focus=level, fracture="wedge", fracture_percent=25.0)  # type: ignore[arg-type]
+    folder = check_folder(out)
+    with progress.stage("drawing the phantom"):
+        patient = phantom(spec)
+        folder.mkdir(parents=True, exist_ok=True)
+        scan, labels = write_phantom(patient, folder)
+    anatomy = read_patient(scan, None, (labels,), (SCHEME,), None, progress)
+    plans, _ = search_levels(anatomy, [level], DEFAULT_PROCEDURE, {}, progress)
+    written = write_plans(plans, "phantom", out, [], progress)
+    show_plans(written, [], json_=False)
+    for line in compare_with_truth(plans[0], patient):
+        click.echo(line)
+    files = f"{scan} --labels {labels} --scheme {SCHEME}"
+    click.echo(f"Try also: trocar info {files}\n          trocar plan {files} --level {level} --out out/")
+
+
+def around(level: Level) -> tuple[Level, ...]:
+    """A level and its neighbours, as the phantom can draw them."""
+    from trocar.anatomy.morphometry import MEASURED_LEVELS
+
+    if level not in MEASURED_LEVELS[1:-1]:
+        raise click.UsageError(f"level={level}: the demo has {MEASURED_LEVELS[1]} to {MEASURED_LEVELS[-2]}.")
+    n = MEASURED_LEVELS.index(level)
+    return tuple(MEASURED_LEVELS[n - 1 : n + 2])
+
+
+def compare_with_truth(plan: Plan, patient: Phantom) -> list[str]:
+    """What was measured beside what was drawn."""
+    from trocar.geometry import angle_deg
+
+    level = plan.procedure.level
+    truth, found = patient.truth.vertebrae[level], plan.anatomy.vertebra(level)
+    lines = [f"Compared with the drawing of {level}:"]
+    for side, pedicle in found.pedicles.items():
+        drawn = truth.pedicles[side]
+        lines.append(
+            f"  {side.value} pedicle: width {pedicle.width.value:.1f} mm (drawn {drawn.width_mm:.1f}), "
+            f"axis off by {float(pedicle.axis.distance_mm(drawn.axis.point_mm)):.1f} mm "
+            f"and {angle_deg(pedicle.axis.direction, drawn.axis.direction):.1f} deg"
+        )
+    heights = (found.heights.anterior, found.heights.middle, found.heights.posterior)
+    both = ", ".join(f"{m.value:.1f} ({t:.1f})" for m, t in zip(heights, truth.heights_mm, strict=True))
+    lines.append(f"  heights front, middle, back, mm (drawn): {both}")
+    return lines
+
+
+# --- info ---------------------------------------------------------------------------------------
+
+
+@main.command("info")
+@images
+@as_json
+@talk
+def info_command(
+    scan: Path | None,
+    input_: Path | None,
+    labels: tuple[Path, ...],
+    scheme: tuple[str, ...],
+    series: str | None,
+    json_: bool,
+    verbose: bool,
+    quiet: bool,
+) -> None:
+    """Say which levels are whole, and their heights, angles, grades and density."""
+    anatomy = read_patient(scan, input_, labels, scheme, series, Progress(verbose, quiet))
+    levels = sorted(anatomy.vertebrae, key=lambda level: level.order)
+    if json_:
+        click.echo(json.dumps(info_document(anatomy, levels), ensure_ascii=False))
+        return
+    k, j, i = anatomy.ct.spacing_mm
+    click.echo(
+        f"scan: {anatomy.ct.shape[2]} x {anatomy.ct.shape[1]} x {anatomy.ct.shape[0]} voxels of "
+        f"{i:.2f} x {j:.2f} x {k:.2f} mm; labels: {anatomy.scheme}"
+    )
+    for finding in anatomy.findings:
+        click.echo(f"  {finding}")
+    for level in levels:
+        vertebra = anatomy.vertebrae[level]
+        click.echo(f"{level}: {'whole' if vertebra.whole else 'NOT WHOLE'}")
+        for m in vertebra.measures:
+            click.echo(f"  {m.name.replace('_', ' ')}: {m}")
+        for finding in vertebra.findings:
+            click.echo(f"  {finding}")
+    click.echo(NOTICE)
+
+
+def info_document(anatomy: Anatomy, levels: list[Level]) -> dict[str, Any]:
+    """What ``info --json`` prints."""
+    return {
+        "scheme": anatomy.scheme,
+        "spacing_mm": list(anatomy.ct.spacing_mm),
+        "findings": [str(f) for f in anatomy.findings],
+        "levels": {
+            str(level): {
+                "whole": anatomy.vertebrae[level].whole,
+                "measures": [dataclasses.asdict(m) for m in anatomy.vertebrae[level].measures],
+                "findings": [str(f) for f in anatomy.vertebrae[level].findings],
+            }
+            for level in levels
+        },
+    }
+
+
+# --- the rest -----------------------------------------------------------------------------------
+
+
+@main.command("cite")
+@click.argument("plan_json", type=click.Path(path_type=Path))
+@as_json
+def cite_command(plan_json: Path, json_: bool) -> None:
+    """Print the references of the methods a plan used."""
+    from trocar.io.plan_file import read_plan
+    from trocar.reporting.cite import references_for
+
+    references = references_for(read_plan(plan_json))
+    if json_:
+        click.echo(json.dumps({"references": [str(r) for r in references]}, ensure_ascii=False))
+        return
+    for n, reference in enumerate(references, 1):
+        click.echo(f"{n}. {reference}")
+
+
+@main.command("replay")
+@click.argument("plan_json", type=click.Path(path_type=Path))
+@images
+@talk
+def replay_command(
+    plan_json: Path,
+    scan: Path | None,
+    input_: Path | None,
+    labels: tuple[Path, ...],
+    scheme: tuple[str, ...],
+    series: str | None,
+    verbose: bool,
+    quiet: bool,
+) -> None:
+    """Plan again from a plan.json and its images, and say whether the same plan comes out."""
+    from trocar.io.plan_file import read_plan
+    from trocar.treatment import plan
+
+    before = read_plan(plan_json)
+    scheme = scheme or (before.provenance.scheme,)
+    anatomy = read_patient(scan, input_, labels, scheme, series, Progress(verbose, quiet))
+    after = plan(anatomy, before.procedure)
+    if dict(after.provenance.files) != dict(before.provenance.files):
+        click.echo("trocar: these are not the files the plan was made from (their digests differ).", err=True)
+        sys.exit(REFUSED)
+    if after != before:
+        click.echo(f"trocar: another plan came out (written by {before.version}, now {after.version}).", err=True)
+        sys.exit(REFUSED)
+    click.echo("the same plan came out.")
+
+
+@main.command("segment")
+@click.argument("scan", type=click.Path(path_type=Path))
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Label map to write (.nii.gz).")
+@click.option(
+    "--tool",
+    type=click.Choice(["totalsegmentator", "spineps"]),
+    default="totalsegmentator",
+    show_default=True,
+    help="External program; installed by you, with its weights.",
+)
+@click.option("--fast", is_flag=True, help="The tool's coarser, quicker model.")
+def segment_command(scan: Path, out: Path, tool: str, fast: bool) -> None:
+    """Make labels with an external program that is installed here (TotalSegmentator or SPINEPS)."""
+    from trocar.io.segment import segment
+
+    result = segment(scan, out, tool=tool, fast=fast)
+    click.echo(str(result))
+
+
+@main.command("list")
+@click.argument("what", type=click.Choice(["levels", "schemes", "procedures", "instruments", "approaches"]))
+@as_json
+def list_command(what: str, json_: bool) -> None:
+    """List the levels, schemes, procedures, instruments or approaches that can be named."""
+    rows = listing(what)
+    if json_:
+        click.echo(json.dumps({what: rows}, ensure_ascii=False))
+        return
+    for name, meaning in rows.items():
+        click.echo(f"{name}  {meaning}".rstrip())
+
+
+def listing(what: str) -> dict[str, str]:
+    """Name and meaning of everything of one kind."""
+    if what == "levels":
+        from trocar.anatomy.levels import Level
+
+        return {str(level): level.region for level in Level}
+    if what == "schemes":
+        from trocar.anatomy.schemes import schemes
+
+        return {name: scheme.meaning for name, scheme in schemes().items()}
+    if what == "procedures":
+        from trocar.treatment import procedures
+
+        return {name: (p.__doc__ or "").splitlines()[0] for name, p in procedures().items()}
+    if what == "instruments":
+        from trocar.planning.instrument import OUTER_DIAMETER_MM
+
+        return {f"{g}G": f"outer diameter {d} mm" for g, d in OUTER_DIAMETER_MM.items()}
+    from trocar.planning.access import APPROACHES
+
+    return {a.name: f"{', '.join(a.regions)}; entry at the {a.landmark}" for a in APPROACHES}
+
+
+if __name__ == "__main__":
+    main()

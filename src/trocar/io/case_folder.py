@@ -1,0 +1,71 @@
+"""The case folder: report, plan and figures, written whole or not at all, never over the input."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from trocar.errors import OutputError
+from trocar.io.plan_file import to_json
+from trocar.reporting.html import html
+from trocar.reporting.pdf import pdf
+from trocar.reporting.report import Report
+
+
+def check_folder(folder: str | Path, inputs: Iterable[str | Path] = ()) -> Path:
+    """``folder`` as a path that may be written to.
+
+    Raises :class:`OutputError` when it is a file, or is, holds or lies inside one of ``inputs``'
+    own folders in a way that would mix results with images.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file: name a folder for the results.")
+    here = folder.resolve()
+    for source in map(Path, inputs):
+        there = source.resolve()
+        if here == there or there in here.parents:
+            raise OutputError(f"{folder} is the input, or inside it: name another folder for the results.")
+    return folder
+
+
+def write(report: Report, folder: str | Path, inputs: Iterable[str | Path] = ()) -> Path:
+    """Write ``report.html``, ``report.pdf``, ``plan.json`` and ``figures/`` into ``folder``.
+
+    Everything is made in a temporary folder beside the target first; a failure leaves what was
+    there before. Returns the folder.
+    """
+    folder = check_folder(folder, inputs)
+    files: dict[str, bytes] = {
+        "plan.json": to_json(report.plan).encode(),
+        "report.html": html(report).encode(),
+        "report.pdf": pdf(report),
+    }
+    files |= {f"figures/{name}.png": data for name, data in report.figures.items()}
+    write_files(folder, files)
+    return folder
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write several files at once: all into a temporary folder, then each renamed into place."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        holding = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written to ({error.strerror}): name another folder.") from None
+    try:
+        for name, data in files.items():
+            path = holding / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        for name in files:
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(holding / name, target)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written to ({error.strerror}): nothing more was written.") from None
+    finally:
+        shutil.rmtree(holding, ignore_errors=True)

@@ -1,0 +1,186 @@
+"""``plan.json``: a plan as text, and back to an equal plan."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trocar.anatomy.levels import Level
+from trocar.anatomy.patient import Anatomy
+from trocar.errors import CaseFileError
+from trocar.geometry import Side
+from trocar.measure import Code, Finding, Measure, Severity
+from trocar.planning.instrument import Needle
+from trocar.planning.trajectory import Clearance, Trajectory
+from trocar.treatment import Option, Plan, Procedure, Provenance, procedures
+
+#: Name and version of the layout. A change that an old reader would misread gets a new number.
+SCHEMA = "trocar-plan/1"
+
+
+def to_json(plan: Plan) -> str:
+    """The plan as indented JSON text. Numbers are written so that they read back bit for bit."""
+    document = {
+        "schema": SCHEMA,
+        "trocar_version": plan.version,
+        "research_use_only": True,
+        "frame": "LPS, mm",
+        "procedure": {"name": plan.procedure.name, **_plain(_fields(plan.procedure))},
+        "options": [_option(o) for o in plan.options],
+        "not_checked": list(plan.not_checked),
+        "findings": _plain(plan.findings),
+        "measures": _plain(plan.measures),
+        "provenance": _plain(plan.provenance),
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def from_json(text: str, images: Anatomy | None = None) -> Plan:
+    """The plan in ``text``; raises :class:`CaseFileError` when it is not one of ours."""
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise CaseFileError(
+            f"this is not JSON (line {error.lineno}: {error.msg}): give the plan.json of a plan."
+        ) from None
+    schema = document.get("schema") if isinstance(document, dict) else None
+    if schema != SCHEMA:
+        raise CaseFileError(f"schema {schema!r} is not {SCHEMA!r}: read it with the version of trocar that wrote it.")
+    try:
+        return _plan(document, images)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CaseFileError(f"plan.json is damaged ({type(error).__name__}: {error}): plan again.") from error
+
+
+def read_plan(path: str | Path, on: Anatomy | None = None) -> Plan:
+    """Read ``plan.json``, or the one in a case folder. ``on`` is the patient it was planned on, if at hand."""
+    path = Path(path)
+    path = path / "plan.json" if path.is_dir() else path
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CaseFileError(f"{path} cannot be read ({error}): give the plan.json of a plan.") from None
+    return from_json(text, on)
+
+
+def _fields(record: Any) -> dict[str, Any]:
+    return {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    if dataclasses.is_dataclass(value):
+        return {k: _plain(v) for k, v in _fields(value).items()}
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, dict):
+        return {str(_plain(k)): _plain(v) for k, v in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_plain(v) for v in value]
+    return value
+
+
+def _option(option: Option) -> dict[str, Any]:
+    return {
+        "name": option.name,
+        "reason": option.reason,
+        "measures": _plain(option.measures),
+        "findings": _plain(option.findings),
+        "trajectories": [_trajectory(t) for t in option.trajectories],
+    }
+
+
+def _trajectory(t: Trajectory) -> dict[str, Any]:
+    chance = t.breach_probability
+    return {
+        "level": t.level.value,
+        "side": t.side.value,
+        "approach": t.approach,
+        "instrument": _plain(t.instrument),
+        "skin_mm": t.skin_mm.tolist(),
+        "entry_mm": t.entry_mm.tolist(),
+        "target_mm": t.target_mm.tolist(),
+        "length_mm": t.length_mm,
+        "grade": t.grade.value,
+        "clearance_mm": t.clearance_mm,
+        "clearances": [{**_plain(c), "grade": c.grade.value} for c in t.clearances],
+        "breach_probability": None if chance is None else chance.value,
+        "breach_probability_measure": _plain(chance),
+        "measures": _plain(t.measures),
+    }
+
+
+def _plan(d: dict[str, Any], images: Anatomy | None) -> Plan:
+    source = dict(d["provenance"])
+    provenance = Provenance(
+        **{
+            **source,
+            "files": tuple((name, digest) for name, digest in source["files"]),
+            "spacing_mm": tuple(source["spacing_mm"]),
+            "derived": tuple(source["derived"]),
+        }
+    )
+    return Plan(
+        _read_procedure(d["procedure"]),
+        images,
+        tuple(_read_option(o) for o in d["options"]),
+        tuple(d["not_checked"]),
+        _read_measures(d["measures"]),
+        _read_findings(d["findings"]),
+        provenance,
+        d["trocar_version"],
+    )
+
+
+def _read_procedure(d: dict[str, Any]) -> Procedure:
+    fields = dict(d)
+    name = fields.pop("name")
+    known = procedures()
+    if name not in known:
+        raise ValueError(f"procedure {name!r} is not one of {', '.join(known)}")
+    return known[name](**fields)
+
+
+def _read_option(d: dict[str, Any]) -> Option:
+    return Option(
+        tuple(_read_trajectory(t) for t in d["trajectories"]),
+        d["reason"],
+        _read_measures(d["measures"]),
+        _read_findings(d["findings"]),
+    )
+
+
+def _read_trajectory(d: dict[str, Any]) -> Trajectory:
+    chance = d["breach_probability_measure"]
+    return Trajectory(
+        level=Level(d["level"]),
+        side=Side(d["side"]),
+        approach=d["approach"],
+        instrument=Needle(**d["instrument"]),
+        skin_mm=np.array(d["skin_mm"], dtype=np.float64),
+        entry_mm=np.array(d["entry_mm"], dtype=np.float64),
+        target_mm=np.array(d["target_mm"], dtype=np.float64),
+        clearances=tuple(Clearance(**{k: v for k, v in c.items() if k != "grade"}) for c in d["clearances"]),
+        breach_probability=None if chance is None else _read_measure(chance),
+        measures=_read_measures(d["measures"]),
+    )
+
+
+def _read_measure(d: dict[str, Any]) -> Measure:
+    return Measure(**{**d, "code": Code(**d["code"]) if d["code"] else None})
+
+
+def _read_measures(rows: list[dict[str, Any]]) -> tuple[Measure, ...]:
+    return tuple(_read_measure(m) for m in rows)
+
+
+def _read_findings(rows: list[dict[str, Any]]) -> tuple[Finding, ...]:
+    return tuple(Finding(Severity(f["severity"]), f["text"], f["because"]) for f in rows)

@@ -11,9 +11,9 @@ import pytest
 import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 from pydicom.encaps import encapsulate
-from pydicom.uid import HTJ2K, JPEGLosslessSV1, SecondaryCaptureImageStorage
+from pydicom.uid import HTJ2K, ExplicitVRBigEndian, JPEGLosslessSV1, SecondaryCaptureImageStorage
 
 from trocar.errors import ImageError
 from trocar.io.ct import read_ct
@@ -154,6 +154,22 @@ def test_signed_pixels_with_unused_bits_are_sign_extended() -> None:
     assert_is_the_scan(read_ct(ct_series(ARRAY, AFFINE, edit)))
 
 
+def test_big_endian_pixels_are_read(tmp_path: Path) -> None:
+    def edit(dataset: Dataset, k: int) -> None:
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+        dataset.PixelData = (ARRAY[k].astype(int) + 1024).astype(">u2").tobytes()
+        dataset["PixelData"].VR = "OW"
+
+    assert_is_the_scan(read_ct(write(ct_series(ARRAY, AFFINE, edit), tmp_path)))
+
+
+def test_a_list_of_files_is_read(tmp_path: Path) -> None:
+    files = sorted(write(ct_series(ARRAY, AFFINE), tmp_path).iterdir())
+    assert_is_the_scan(read_ct(files[::-1]))
+    assert_is_the_scan(read_ct([str(f) for f in files]))
+    assert read_ct(files[:4]).shape == (4, 12, 10)
+
+
 def test_files_without_the_preamble_are_read(tmp_path: Path) -> None:
     folder = write(ct_series(ARRAY, AFFINE), tmp_path)
     for file in folder.iterdir():
@@ -162,22 +178,34 @@ def test_files_without_the_preamble_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("compressor", ["JPEG", "JPEGLS", "JPEG2000"])
-def test_lossless_compression_changes_nothing(tmp_path: Path, compressor: str) -> None:
+@pytest.mark.parametrize("signed", [False, True])
+def test_lossless_compression_changes_nothing(tmp_path: Path, compressor: str, signed: bool) -> None:
     """Encoded by GDCM: JPEG Lossless is what most archives store."""
-    datasets = ct_series(ARRAY, AFFINE, lambda d, k: _compress(d, ARRAY[k], tmp_path / f"{k}.dcm", compressor))
+
+    def edit(dataset: Dataset, k: int) -> None:
+        dataset.PixelRepresentation, dataset.RescaleIntercept = int(signed), str(-1024 * (not signed))
+        stored = ARRAY[k].astype(np.int16) if signed else (ARRAY[k].astype(int) + 1024).astype(np.uint16)
+        _compress(dataset, stored, tmp_path / f"{k}.dcm", compressor)
+
+    datasets = ct_series(ARRAY, AFFINE, edit)
     assert datasets[0].file_meta.TransferSyntaxUID.is_compressed
     assert_is_the_scan(read_ct(write(datasets, tmp_path / "CT")))
 
 
-def _compress(dataset: Dataset, plane: np.ndarray, scratch: Path, compressor: str) -> None:
-    import pydicom
+def test_a_compressed_multi_frame_file_is_the_scan(tmp_path: Path) -> None:
+    dataset = enhanced_ct(ARRAY, AFFINE)
+    stored = np.frombuffer(dataset.PixelData, "<u2").reshape(ARRAY.shape)
+    _compress(dataset, stored, tmp_path / "scratch.dcm", "JPEG")
+    assert_is_the_scan(read_ct(write([dataset], tmp_path / "CT")))
 
+
+def _compress(dataset: Dataset, stored: np.ndarray, scratch: Path, compressor: str) -> None:
     writer = sitk.ImageFileWriter()
     writer.SetFileName(str(scratch))
     writer.SetUseCompression(True)
     writer.SetCompressor(compressor)
-    writer.Execute(sitk.GetImageFromArray((plane[None].astype(np.int32) + 1024).astype(np.uint16)))
-    encoded = pydicom.dcmread(scratch)
+    writer.Execute(sitk.GetImageFromArray(stored.reshape(-1, *stored.shape[-2:])))
+    encoded = dcmread(scratch)
     dataset.file_meta.TransferSyntaxUID = encoded.file_meta.TransferSyntaxUID
     dataset.PixelData = encoded.PixelData
     dataset["PixelData"].VR = "OB"
@@ -447,6 +475,29 @@ def test_two_phases_at_one_position_are_refused() -> None:
         read_ct([*ct_series(ARRAY, AFFINE), other])
 
 
+def test_a_missing_frame_of_a_multi_frame_file_is_refused() -> None:
+    dataset = enhanced_ct(ARRAY, AFFINE)
+    for k in (5, 6, 7):
+        moved = dataset.PerFrameFunctionalGroupsSequence[k].PlanePositionSequence[0]
+        moved.ImagePositionPatient[2] += 2.0
+    with pytest.raises(ImageError, match=r"1 slice is missing.*instance 5 \(z 108.00 mm\) and instance 6"):
+        read_ct([dataset])
+
+
+def test_a_multi_frame_file_of_densities_is_refused() -> None:
+    dataset = enhanced_ct(ARRAY, AFFINE)
+    dataset.PerFrameFunctionalGroupsSequence[2].PixelValueTransformationSequence[0].RescaleType = "Z_EFF"
+    with pytest.raises(ImageError, match=r"holds Z_EFF values, not Hounsfield units"):
+        read_ct([dataset])
+
+
+def test_slices_without_instance_numbers_are_named_by_file(tmp_path: Path) -> None:
+    datasets = ct_series(ARRAY, AFFINE, InstanceNumber=None)
+    del datasets[4]
+    with pytest.raises(ImageError, match=r"between 003.dcm \(z 106.00 mm\) and 004.dcm \(z 110.00 mm\)"):
+        read_ct(write(datasets, tmp_path))
+
+
 def test_one_slice_is_refused() -> None:
     with pytest.raises(ImageError, match=r"one slice at z 100.00 mm is not a volume"):
         read_ct(ct_series(ARRAY[:1], AFFINE))
@@ -527,6 +578,19 @@ def test_a_damaged_zip_is_refused(tmp_path: Path) -> None:
     data[len(data) // 2] ^= 0xFF
     archive.write_bytes(data)
     with pytest.raises(ImageError, match=r"cannot be read|damaged"):
+        read_ct(archive)
+
+
+def test_a_locked_zip_is_refused(tmp_path: Path) -> None:
+    """The encryption bit set in every header, as a zip with a password has it."""
+    archive = tmp_path / "scan.zip"
+    with zipfile.ZipFile(archive, "w") as z:
+        z.writestr("1.dcm", b"x" * 200)
+    data = bytearray(archive.read_bytes())
+    data[6] |= 1
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    archive.write_bytes(data)
+    with pytest.raises(ImageError, match=r"1.dcm is damaged \(.*encrypted"):
         read_ct(archive)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,10 +13,9 @@ from pydicom import Dataset
 
 from trocar.errors import ImageError
 from trocar.io.dicom import read_datasets, read_dicom
-from trocar.io.itk import read_itk
-from trocar.io.nifti import read_nifti
 from trocar.io.source import existing
 from trocar.io.stored import Stored
+from trocar.io.volume_file import is_volume_file, read_volume_file
 from trocar.measure import Finding, Severity
 from trocar.volume import Volume
 
@@ -38,15 +36,22 @@ CORTEX_HU = 1000.0
 #: A share of voxels at the very highest value that only clipping explains.
 CLIPPED_SHARE = 1e-4
 
-Source = str | os.PathLike[str] | Volume | Sequence[Dataset] | tuple[NDArray[Any], NDArray[Any]]
+Source = (
+    str
+    | os.PathLike[str]
+    | Volume
+    | Sequence[str | os.PathLike[str]]
+    | Sequence[Dataset]
+    | tuple[NDArray[Any], NDArray[Any]]
+)
 
 
 def read_ct(source: Source, *, series: str | None = None) -> Volume:
     """A CT as float32 Hounsfield units in canonical order (left, posterior, superior), LPS mm.
 
     ``source`` is a folder or zip of DICOM files, one multi-frame DICOM file, a NIfTI (``.nii``,
-    ``.nii.gz``), NRRD or MetaImage (``.mha``, ``.mhd``) file, a list of pydicom datasets, a
-    :class:`Volume` in HU, or a pair of an array ``[k, j, i]`` and its affine from ijk to LPS mm.
+    ``.nii.gz``), NRRD or MetaImage (``.mha``, ``.mhd``) file, a list of DICOM files or of pydicom
+    datasets, a :class:`Volume` in HU, or a pair of an array ``[k, j, i]`` and its affine from ijk to LPS mm.
     ``series`` names a DICOM series by UID or number where there are several. What was mended is
     in the ``findings`` of the result; what cannot be used raises :class:`ImageError`.
     """
@@ -62,26 +67,22 @@ def _stored(source: Any, series: str | None) -> Stored:
         return _from_path(source, series)
     if isinstance(source, Volume):
         return _from_volume(source)
-    if isinstance(source, Sequence) and source and all(isinstance(d, Dataset) for d in source):
-        return read_datasets(source, series)
-    if isinstance(source, tuple) and len(source) == 2:
+    if isinstance(source, tuple) and len(source) == 2 and isinstance(source[0], np.ndarray):
         return _from_array(*source)
+    items = list(source) if isinstance(source, Sequence) else []
+    if items and all(isinstance(item, Dataset) for item in items):
+        return read_datasets(items, series)
+    if items and all(isinstance(item, (str, os.PathLike)) for item in items):
+        return read_dicom([existing(item) for item in items], series)
     raise TypeError(
-        f"a CT is read from a path, a list of pydicom datasets, a Volume or (array, affine), "
+        "a CT is read from a path, a list of DICOM files or pydicom datasets, a Volume or (array, affine), "
         f"not from {type(source).__name__}."
     )
 
 
 def _from_path(source: str | os.PathLike[str], series: str | None) -> Stored:
     path = existing(source)
-    name = path.name.lower()
-    if path.is_dir() or zipfile.is_zipfile(path):
-        return read_dicom(path, series)
-    if name.endswith((".nii", ".nii.gz")):
-        return read_nifti(path)
-    if name.endswith((".nrrd", ".mha", ".mhd")):
-        return read_itk(path)
-    return read_dicom(path, series)
+    return read_volume_file(path) if is_volume_file(path) and path.is_file() else read_dicom(path, series)
 
 
 def _from_volume(volume: Volume) -> Stored:

@@ -33,6 +33,7 @@ from trocar.io.pixels import stored_values
 from trocar.io.source import UNREADABLE, Member, digest, file_digest, members
 from trocar.io.stack import Stack, stacked
 from trocar.io.stored import Stored, shear_deg
+from trocar.io.volume_file import is_volume_file
 from trocar.measure import Finding, Severity
 from trocar.volume import Acquisition, Slice
 
@@ -69,18 +70,19 @@ THREADS = 4
 AIR_HU = -1024.0
 
 
-def read_dicom(path: Path, series: str | None = None) -> Stored:
-    """The CT series in a folder, a zip or one multi-frame file, as :class:`Stored` Hounsfield units.
+def read_dicom(path: Path | Sequence[Path], series: str | None = None) -> Stored:
+    """The CT series in a folder, a zip, one multi-frame file or a list of files, as :class:`Stored` Hounsfield units.
 
     ``series`` is a series' UID or number, needed where there are several. Raises
     :class:`ImageError` for everything that is not one whole, even CT series.
     """
+    name = path.name if isinstance(path, Path) else f"the list of {len(path)} files"
     with _quiet(), members(path) as found:
         instances, skipped = _instances(found)
         if not instances:
-            raise ImageError(f"{path.name} holds no DICOM image{_instead(found, skipped)}.")
-        stored = _read(instances, skipped, series, path.name)
-        return _with_digest(stored, path) if zipfile.is_zipfile(path) else stored
+            raise ImageError(f"{name} holds no DICOM image{_instead(found)}.")
+        stored = _read(instances, skipped, series, name)
+    return _with_digest(stored, path) if isinstance(path, Path) and zipfile.is_zipfile(path) else stored
 
 
 def read_datasets(datasets: Sequence[Dataset], series: str | None = None) -> Stored:
@@ -148,14 +150,14 @@ def _loader(member: Member) -> Any:
     return load
 
 
-def _instead(found: list[Member], skipped: Counter[str]) -> str:
+def _instead(found: list[Member]) -> str:
     """What a source without DICOM holds instead."""
-    volumes = [m.name for m in found if m.name.lower().endswith((".nii", ".nii.gz", ".nrrd", ".mha", ".mhd"))]
+    volumes = [m.name for m in found if is_volume_file(m.name)]
     if volumes:
         return f"; it holds {', '.join(volumes[:3])}: give that file itself"
     if not found:
         return ": it is empty. Give the folder that holds the CT series"
-    return f": none of its {sum(skipped.values())} files is DICOM. Give the folder that holds the CT series"
+    return f": none of its {len(found)} files is DICOM. Give the folder that holds the CT series"
 
 
 # --- from headers to one series ------------------------------------------------------------------
@@ -220,7 +222,8 @@ def _chosen(slices: list[Instance], series: str | None, name: str) -> list[Insta
     wanted = [uid for uid, group in by_uid.items() if series is None or series in (uid, _number(group[0].header))]
     if len(wanted) == 1:
         return by_uid[wanted[0]]
-    found = "\n".join(f"  {_described(uid, group)}" for uid, group in by_uid.items())
+    in_order = sorted(by_uid.items(), key=lambda item: (_number(item[1][0].header).zfill(12), item[0]))
+    found = "\n".join(f"  {_described(uid, group)}" for uid, group in in_order)
     if not wanted:
         raise ImageError(
             f"{name} holds no CT series {series}. It holds:\n{found}\nName one of these with --series UID."

@@ -82,8 +82,8 @@ class Frame:
 
     @property
     def called(self) -> str:
-        """For sentences: "instance 12"."""
-        return f"instance {self.number}"
+        """For sentences: "instance 12", or the file where instances have no number."""
+        return f"instance {self.number}" if self.number else self.instance.name
 
 
 def frames(instance: Instance) -> Iterator[Frame]:

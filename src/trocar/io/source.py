@@ -6,7 +6,7 @@ import hashlib
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -54,12 +54,14 @@ def existing(path: str | os.PathLike[str]) -> Path:
 
 
 @contextmanager
-def members(path: Path) -> Iterator[list[Member]]:
-    """Every file in a folder or a zip, sorted by place, or the one file itself.
+def members(path: Path | Sequence[Path]) -> Iterator[list[Member]]:
+    """Every file in a folder or a zip, sorted by place, or the files themselves.
 
     A zip is read in memory and never unpacked, so the names in it cannot lead anywhere.
     """
-    if path.is_dir():
+    if not isinstance(path, Path):
+        yield [_on_disk(p) for p in path]
+    elif path.is_dir():
         yield [_on_disk(p) for p in _walk(path)]
     elif zipfile.is_zipfile(path):
         with _opened(path) as archive:

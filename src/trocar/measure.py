@@ -61,7 +61,8 @@ class Measure:
 
     def __str__(self) -> str:
         unit = {"1": "", "deg": "°", "[hnsf'U]": "HU"}.get(self.unit, self.unit)
-        text = f"{self.value:.3g}" if abs(self.value) < 0.01 else f"{self.value:.1f}"
+        small = self.unit == "1" and 0.0 < abs(self.value) < 0.1
+        text = f"{self.value:.2g}" if small else f"{self.value + 0.0:.1f}"
         if self.low is not None and self.high is not None:
             text += f" ({self.low:.1f} to {self.high:.1f})"
         return f"{text} {unit}".strip() if unit != "°" else f"{text}°"

@@ -11,6 +11,8 @@ OUTER_DIAMETER_MM = {8: 4.191, 10: 3.404, 11: 3.048, 13: 2.413, 15: 1.829, 18: 1
 
 OUTER_DIAMETER_RANGE = Range(0.3, 12.0, "mm")
 LENGTH_RANGE = Range(20.0, 400.0, "mm")
+#: Shaft of the usual vertebroplasty needle.
+DEFAULT_LENGTH_MM = 125.0
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,7 @@ class Needle:
     """A straight rigid needle or cannula; ``gauge`` is None when its size is the user's own."""
 
     outer_diameter_mm: float
-    length_mm: float = 125.0
+    length_mm: float = DEFAULT_LENGTH_MM
     gauge: int | None = None
     name: str = "needle"
 
@@ -32,7 +34,7 @@ class Needle:
         return self.outer_diameter_mm / 2.0
 
     @classmethod
-    def of_gauge(cls, gauge: int, length_mm: float = 125.0) -> Needle:
+    def of_gauge(cls, gauge: int, length_mm: float = DEFAULT_LENGTH_MM) -> Needle:
         """A needle of a standard gauge; raises ``ValueError`` for one that is not in the table."""
         if gauge not in OUTER_DIAMETER_MM:
             known = ", ".join(f"{g}G" for g in OUTER_DIAMETER_MM)
@@ -51,13 +53,13 @@ def least_pedicle_mm(instrument: Needle) -> float:
     return instrument.outer_diameter_mm + 2.0 * WALL_MM
 
 
-def vertebroplasty_needle(region: str, pedicle_mm: float | None = None) -> Needle:
+def vertebroplasty_needle(region: str, pedicle_mm: float | None = None, length_mm: float = DEFAULT_LENGTH_MM) -> Needle:
     """The usual needle of a region (lumbar 11G, else 13G), thinner where the pedicle asks for it.
 
     ``pedicle_mm`` is the measured width of a pedicle that the needle must pass, or None where it
     passes beside it. The thinnest offered is 15G, whatever the pedicle.
     """
     usual = 11 if region == "lumbar" else 13
-    needles = [Needle.of_gauge(g) for g in VERTEBROPLASTY_GAUGES if g >= usual]
+    needles = [Needle.of_gauge(g, length_mm) for g in VERTEBROPLASTY_GAUGES if g >= usual]
     fitting = [n for n in needles if pedicle_mm is None or least_pedicle_mm(n) <= pedicle_mm]
     return fitting[0] if fitting else needles[-1]

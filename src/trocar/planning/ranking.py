@@ -1,9 +1,10 @@
 """All ways into one level, ranked: both sides, every approach, one needle or two, with a sentence for each.
 
-One-sided paths rank by the objective of :mod:`trocar.planning.corridor`, less
-:data:`UNUSUAL_COST` where the approach is not the region's usual one. A two-sided plan counts as its
-worse path, each aimed at the middle of its own half, less :data:`SECOND_PUNCTURE_COST`: it wins where
-one needle must stop more than about 5 mm short of the midline.
+One needle by the region's usual approach whose tip reaches the midline comes before all else: that is
+what the best operators do. The others follow by the objective of :mod:`trocar.planning.corridor`, less
+:data:`UNUSUAL_COST` where the approach is not the usual one. A two-sided plan counts as its worse path,
+each aimed at the middle of its own half, less :data:`SECOND_PUNCTURE_COST`: it wins where one needle
+must stop more than about 5 mm short of the midline.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from trocar.geometry import Side
 from trocar.measure import Finding, Measure, Severity
 from trocar.planning.access import Approach, Margins, approaches_for
 from trocar.planning.corridor import MIDLINE_MM, Corridor, Site, TargetZone, refusal, survey
-from trocar.planning.instrument import Needle, vertebroplasty_needle
+from trocar.planning.instrument import DEFAULT_LENGTH_MM, Needle, vertebroplasty_needle
 from trocar.planning.robustness import HandError
 from trocar.planning.trajectory import Trajectory
 
@@ -70,6 +71,7 @@ def ways_in(
     approaches: Sequence[Approach] | None = None,
     sides: Sequence[Side] = (Side.LEFT, Side.RIGHT),
     instrument: Needle | None = None,
+    length_mm: float = DEFAULT_LENGTH_MM,
     margins: Margins | None = None,
     target: TargetZone | None = None,
     hand: HandError | None = None,
@@ -78,7 +80,7 @@ def ways_in(
     """Every way into a level, best first.
 
     Without ``approaches`` those of the region are tried, without ``instrument`` the region's usual
-    needle, thinner where a pedicle asks for it. Raises :class:`NoSafeTrajectory` when no side and no
+    needle of ``length_mm``, thinner where a pedicle asks for it. Raises :class:`NoSafeTrajectory` when no side and no
     approach has a path, and :class:`LevelError` where none is offered.
     """
     usual = approaches_for(level)[0]
@@ -88,11 +90,11 @@ def ways_in(
     found: list[Choice] = []
     refused: list[NoSafeTrajectory | LevelError] = []
     for approach in tried:
-        cost = 0.0 if approach is usual else UNUSUAL_COST
+        cost = 0.0 if approach.name == usual.name else UNUSUAL_COST
         pair: list[Corridor] = []
         for side in sides:
             try:
-                needle = instrument or usual_needle(site, side, approach)
+                needle = instrument or usual_needle(site, side, approach, length_mm)
                 seen = survey(site, side, approach, needle, margins=margins, target=target, hand=hand)
                 paths = seen.corridors()
                 if not paths:
@@ -106,14 +108,21 @@ def ways_in(
             found.append(Choice(tuple(pair), min(c.objective for c in pair) - SECOND_PUNCTURE_COST - cost))
     if not found:
         raise refused[0]
-    ranked = sorted(found, key=lambda c: -round(c.score, 6))
+    ranked = sorted(found, key=lambda c: (not _usual(c, usual), -round(c.score, 6)))
     return tuple(_told(ranked[0], choice) for choice in ranked)
 
 
-def usual_needle(site: Site, side: Side, approach: Approach) -> Needle:
+def _usual(choice: Choice, approach: Approach) -> bool:
+    """Whether this is what the region's usual approach promises: one needle, its tip at the midline."""
+    return len(choice.corridors) == 1 and all(
+        c.trajectory.approach == approach.name and c.reaches_midline for c in choice.corridors
+    )
+
+
+def usual_needle(site: Site, side: Side, approach: Approach, length_mm: float) -> Needle:
     """The needle that is usual at this level, thinner where the path goes through a narrow pedicle."""
     width = site.pedicle(side).width.value if approach.through_pedicle else None
-    return vertebroplasty_needle(site.level.region, width)
+    return vertebroplasty_needle(site.level.region, width, length_mm)
 
 
 def _half_middle_mm(site: Site) -> float:

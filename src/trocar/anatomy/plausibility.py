@@ -225,7 +225,7 @@ def _without_islands(level: Level, mask: Volume, cut: bool) -> tuple[Volume, lis
     findings = []
     if len(large) < count:
         lost_ml = float(sizes.sum() - sizes[large - 1].sum()) * mask.voxel_ml
-        text = f"{level}: {lost_ml:.2f} ml of the label were dropped, in {count - len(large)} places apart from it."
+        text = f"{level}: {lost_ml:.2f} ml of the label were dropped, in {_islands(count - len(large))} apart from it."
         findings.append(Finding(Severity.NOTE, text, f"islands of less than {ISLAND:.0%} of the label"))
     if len(large) > 1 and not cut:
         shares = " and ".join(f"{s:.0%}" for s in sorted(sizes[large - 1] / sizes.sum(), reverse=True))
@@ -234,6 +234,10 @@ def _without_islands(level: Level, mask: Volume, cut: bool) -> tuple[Volume, lis
             Finding(Severity.CAUTION, text, "a defect of the arch, a fracture, or a label of two vertebrae")
         )
     return _trimmed(replace(mask, array=np.isin(numbered, large))), findings
+
+
+def _islands(count: int) -> str:
+    return "1 island" if count == 1 else f"{count} islands"
 
 
 def _trimmed(mask: Volume) -> Volume:

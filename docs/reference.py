@@ -5,18 +5,27 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
-from collections.abc import Iterable
+import inspect
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
 
+import trocar
 from trocar.anatomy.levels import Level
+from trocar.anatomy.morphometry import sources
 from trocar.anatomy.schemes import schemes
 from trocar.cli import main
 from trocar.planning.access import APPROACHES, Approach
 from trocar.planning.instrument import OUTER_DIAMETER_MM
+from trocar.reporting.cite import every_reference
 from trocar.treatment import Procedure, procedures
+
+PACKAGE = Path(trocar.__file__).parent
+#: A value that is longer than this is a table: it is read in the source.
+LONGEST_VALUE = 90
 
 
 def write(folder: Path) -> None:
@@ -36,6 +45,8 @@ def parts() -> dict[str, str]:
         "schemes": scheme_list(),
         "numbers": number_table(),
         "approaches": "\n\n".join(approach(a) for a in APPROACHES) + "\n",
+        "constants": constants(),
+        "bibliography": bibliography(),
         "needles": table(("gauge", "outer diameter, mm"), ((f"{g}G", d) for g, d in OUTER_DIAMETER_MM.items())),
     }
 
@@ -69,13 +80,13 @@ def options(what: click.Command, ctx: click.Context) -> list[click.Option]:
 
 def procedure(what: type[Procedure]) -> str:
     """One procedure: what it is and the fields of its prescription."""
-    doc = (what.__doc__ or "").strip().split("\n\n")[0]
+    doc = inspect.cleandoc(what.__doc__ or "")
     rows = [
         (f"`{f.name}`", f"`{f.default}`", allowed(f), f.metadata.get("help", ""))
         for f in dataclasses.fields(what)
         if f.name != "level"
     ]
-    return f"## {what.name}\n\n{' '.join(doc.split())}\n\n" + table(("field", "default", "allowed", "meaning"), rows)
+    return f"## {what.name}\n\n{doc}\n\n" + table(("field", "default", "allowed", "meaning"), rows)
 
 
 def allowed(field: dataclasses.Field) -> str:
@@ -87,7 +98,7 @@ def allowed(field: dataclasses.Field) -> str:
 
 def scheme_list() -> str:
     """The built-in label schemes and what each is."""
-    return table(("scheme", "what it is"), ((f"`{s.name}`", s.about) for s in schemes().values()))
+    return table(("scheme", "what it is"), ((f"`{s.name}`", s.meaning) for s in schemes().values()))
 
 
 def number_table() -> str:
@@ -109,6 +120,47 @@ def approach(what: Approach) -> str:
         f"to its endplates {span(what.sagittal_deg)} ({what.source}).\n\n"
         + table(("margin", "mm", "what the default rests on"), rows)
     )
+
+
+def constants() -> str:
+    """Every named constant that its source explains, by module."""
+    return "\n".join(
+        f"## {module}\n\n" + table(("name", "value", "meaning and source"), rows)
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if (rows := list(explained(path.read_text(encoding="utf-8"))))
+        for module in [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)]
+    )
+
+
+def explained(source: str) -> Iterator[tuple[str, str, str]]:
+    """Name, value and ``#:`` comment of each public constant in a module's source."""
+    lines = source.splitlines()
+    for node in ast.parse(source).body:
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
+        name = ast.unparse(targets[0]) if targets else ""
+        text = comment_above(lines, node.lineno)
+        if text and name.strip("()").isupper() and not name.startswith("_"):
+            value = " ".join(ast.unparse(node.value).split())
+            yield f"`{name.strip('()')}`", f"`{value}`" if len(value) <= LONGEST_VALUE else "(in the source)", text
+
+
+def comment_above(lines: list[str], number: int) -> str:
+    """The ``#:`` comment that ends on the line before line ``number``."""
+    first = number - 1
+    while first > 0 and lines[first - 1].startswith("#:"):
+        first -= 1
+    return " ".join(line.removeprefix("#:").strip() for line in lines[first : number - 1])
+
+
+def bibliography() -> str:
+    """Every publication that a procedure, a method or a table of the package names."""
+    methods = (f"{r.text} ({r.used_for})" for r in every_reference())
+    own = (f"{text} ({p.name})" for p in procedures().values() for text in p.references)
+    tables = (f"{name}: {text}" for name, text in sources().items())
+    groups = {"Methods": methods, "Procedures": own, "Measurements the phantom is drawn from": tables}
+    return "\n".join(f"## {title}\n\n" + "".join(f"- {line}\n" for line in lines) for title, lines in groups.items())
 
 
 def span(bounds: object) -> str:

@@ -98,3 +98,8 @@ def references_for(plan: Plan) -> tuple[Reference, ...]:
     """The publications behind a plan: first the procedure's own, then those of the methods it used."""
     own = tuple(Reference(text, plan.procedure.name or "procedure") for text in plan.procedure.references)
     return own + tuple(reference for used, reference in _REGISTRY if used(plan))
+
+
+def every_reference() -> tuple[Reference, ...]:
+    """The publications of all methods, whatever plan used them."""
+    return tuple(reference for _, reference in _REGISTRY)

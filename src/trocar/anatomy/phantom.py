@@ -31,16 +31,17 @@ from trocar.anatomy.phantom_spine import (
     Collapse,
     PedicleForm,
     VertebraForm,
+    body_form,
     body_heights_mm,
     column,
+    stand,
     stations_mm,
-    vertebra_form,
     wall_mm,
 )
 from trocar.anatomy.schemes import scheme
 from trocar.geometry import Line, Plane, Pose, Side, Vector, frozen, unit
 from trocar.measure import Range
-from trocar.volume import Volume
+from trocar.volume import Acquisition, Slice, Volume
 
 SCHEME = "totalseg-v2"
 FRAME_OF_REFERENCE = "2.25.88172645190113346412578640091743215512"
@@ -60,6 +61,8 @@ BLUR_MM = 0.6
 MARGIN_MM = 4.0
 #: Width of the default field of view and its depth in front of the focus body's centre, mm.
 WIDTH_MM, FRONT_MM = 230.0, 92.0
+#: How far the default field of view reaches below L5, to show the first sacral vertebra, mm.
+SACRUM_MM = 30.0
 
 
 class Fracture(Enum):
@@ -164,8 +167,10 @@ class PedicleTruth:
     ``axis`` is the centreline of the pedicle's tube: its point is the centre of the narrowest
     section, its direction runs from the arch into the body. ``width_mm`` is the narrowest diameter
     in the plane of the vertebra's left axis and the pedicle's axis, perpendicular to the axis;
-    ``height_mm`` the diameter at the same place perpendicular to both. Angles are in the vertebra's
-    frame: ``transverse`` positive where the axis converges in front, ``sagittal`` where it rises.
+    ``height_mm`` the diameter at the same place perpendicular to both. In the vertebra's frame the
+    transverse angle is that between the axis, seen from above, and the midplane (positive where it
+    converges in front); the sagittal angle is that between the axis and the transverse plane
+    (positive where it rises in front).
     """
 
     side: Side
@@ -261,10 +266,8 @@ def phantom(spec: PhantomSpec | None = None) -> Phantom:
 
 def spine(spec: PhantomSpec) -> dict[Level, VertebraForm]:
     """The vertebrae T1 to L5 of the (unmirrored) patient, head to foot."""
-    bend = Bend(spec.scoliosis_deg, spec.focus, spec.collapse)
-    poses = column(bend)
-    none = Collapse()
-    return {v: vertebra_form(v, poses[v], spec.collapse if v is spec.focus else none) for v in MEASURED_LEVELS}
+    poses = column(Bend(spec.scoliosis_deg, spec.focus, spec.collapse))
+    return stand(poses, spec.focus, spec.collapse)
 
 
 # --- the field of view --------------------------------------------------------------------------
@@ -288,6 +291,8 @@ def _view(spec: PhantomSpec, forms: dict[Level, VertebraForm]) -> tuple[Vector, 
     boxes = [forms[v].shape.bounds_mm() for v in spec.levels]
     low = np.min([a for a, _ in boxes], axis=0) - 6.0
     high = np.max([b for _, b in boxes], axis=0) + 6.0
+    if Level.L5 in spec.levels:
+        low[2] -= SACRUM_MM
     outline = around.skin(forms).sections(np.linspace(low[2], high[2], 20))
     low[0], high[0] = min(low[0], centre[0] - 0.5 * WIDTH_MM), max(high[0], centre[0] + 0.5 * WIDTH_MM)
     low[1] = min(form.pose.origin_mm[1] for form in (forms[v] for v in spec.levels)) - FRONT_MM
@@ -329,7 +334,8 @@ class Canvas:
             self.discs[window] |= distance < 0.0
         self._bones()
         self._disease()
-        bone = np.isin(self.labels, [n for name in (*map(str, MEASURED_LEVELS), "sacrum") for n in _numbers(name)])
+        bones = (*map(str, MEASURED_LEVELS), "S1", "sacrum")
+        bone = np.isin(self.labels, [n for name in bones for n in _numbers(name)])
         self.canal &= ~bone & ~self.discs
         self.discs &= ~bone
         self._noise()
@@ -379,6 +385,8 @@ class Canvas:
         for _, window, distance in self._rendered(around.sacrum(self.forms)):
             self._bone(window, distance, CORTEX_MM["lumbar"], 99)
             self._label(window, distance < 0.0, "sacrum")
+            first = around.first_sacral(self.forms, self.grid.part(window))
+            self._label(window, (distance < 0.0) & first, "S1")
         for number, level in enumerate(MEASURED_LEVELS[:12]):
             for side in Side:
                 for _, window, distance in self._rendered(around.rib(self.forms, level, side)):
@@ -447,8 +455,15 @@ class Canvas:
         """An array on the scan's grid."""
         return Volume(array, self.affine(), FRAME_OF_REFERENCE, unit_name)
 
+    def acquisition(self) -> Acquisition:
+        """A supine scan, head first, slices numbered from the head."""
+        count = len(self.grid.z)
+        slices = tuple(Slice(count - k, float(z), float(z)) for k, z in enumerate(self.grid.z))
+        return Acquisition(patient_position="HFS", modality="CT", slices=slices)
+
     def phantom(self) -> Phantom:
         """The finished patient."""
+        ct = replace(self.volume(self.hu, "HU"), acquisition=self.acquisition())
         truth = Truth(
             {v: vertebra_truth(self.spec, form, self) for v, form in self.forms.items() if self._in_view(form)},
             self.volume(self.canal, "mask"),
@@ -458,7 +473,7 @@ class Canvas:
             frozen(self._back_skin()),
             notes(self.spec),
         )
-        return Phantom(self.spec, self.volume(self.hu, "HU"), self.volume(self.labels, "label"), truth)
+        return Phantom(self.spec, ct, self.volume(self.labels, "label"), truth)
 
     def _in_view(self, form: VertebraForm) -> bool:
         return bool(np.any(self.labels == _numbers(str(form.level))[0]))
@@ -490,13 +505,12 @@ def breach_shape(form: VertebraForm) -> Shape:
 
 def vertebra_truth(spec: PhantomSpec, form: VertebraForm, canvas: Canvas) -> VertebraTruth:
     """What was drawn at one level (unmirrored)."""
-    intact = vertebra_form(form.level, form.pose)
     return VertebraTruth(
         level=form.level,
         frame=form.pose,
         pedicles={side: _pedicle_truth(form.pose, p) for side, p in form.pedicles.items()},
         heights_mm=body_heights_mm(form.body),
-        intact_heights_mm=body_heights_mm(intact.body),
+        intact_heights_mm=body_heights_mm(body_form(form.measures)),
         stations_mm=stations_mm(form.body),
         endplates=_endplates(form),
         landmarks=_landmarks(form),

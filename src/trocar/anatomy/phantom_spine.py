@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from trocar.anatomy.levels import Level
 from trocar.anatomy.morphometry import MEASURED_LEVELS, Morphometry, morphometry
 from trocar.anatomy.phantom_shapes import BodyForm, Shape, rod
-from trocar.geometry import Pose, Side, Vector
+from trocar.geometry import Pose, Side, Vector, unit
 
 Rods = list[NDArray[np.float64]]
 
@@ -160,18 +160,16 @@ def _side_rods(m: Morphometry, p: PedicleForm, points: dict[str, Vector]) -> Rod
 def _lumbar_side(m: Morphometry, g: int, x: float, z: float, w: float, points: dict[str, Vector]) -> Rods:
     side = "left" if g > 0 else "right"
     back = w + m.canal_depth_mm
-    span = 0.5 * m.transverse_span_mm
-    tip = np.array([g * (span - 3.0), w + 14.0, z + 1.0])
+    tip = np.array([g * (0.5 * m.transverse_span_mm - 3.0), w + 14.0, z + 1.0])
     root = np.array([g * (x + 3.0), w + 12.0, z - 1.0])
-    joint = np.array([g * (x + 2.5), w + 13.5, z + 14.0])
+    facet = np.array([g * (x + 2.5), w + 13.0, 0.5 * m.posterior_height_mm - 1.0])
     points[f"transverse_tip_{side}"] = tip
-    points[f"crease_{side}"] = np.array([joint[0] + g * 3.5, w + 12.0, root[2] + 4.0])
+    points[f"facet_{side}"] = facet
+    points[f"crease_{side}"] = np.array([facet[0] + g * 3.5, w + 12.0, root[2] + 4.0])
     return [
-        rod([g * (x + 1.5), w + 12.0, z + 1.0], joint, (5.0, 5.0), (4.0, 3.6)),
+        rod([g * (x + 1.5), w + 12.0, z - 2.0], [*facet[:2], facet[2] + 2.0], (5.0, 5.0), (4.0, 3.6)),
         rod(root, tip, (4.2, 5.0), (2.6, 4.0), across=(0, 1, 0)),
-        rod([g * (x + 1.0), w + 12.5, z - 2.0], [g * (0.55 * x + 2.0), back + 1.0, z - 13.0], (5.0, 4.0)),
-        rod([g * (0.55 * x + 2.0), back + 1.0, z - 10.0], [g * (0.55 * x + 2.5), back + 1.5, z - 25.0], (4.0, 4.2)),
-        rod([g * x, w + 14.0, z - 7.0], [0.0, back + 4.0, z - 11.0], (3.0, 8.5), across=(0, 1, 0)),
+        rod([g * x, w + 13.5, z - 6.0], [0.0, back + 4.0, z - 10.0], (3.0, 8.0), across=(0, 1, 0)),
     ]
 
 
@@ -179,18 +177,37 @@ def _thoracic_side(m: Morphometry, g: int, x: float, z: float, w: float, points:
     side = "left" if g > 0 else "right"
     back = w + m.canal_depth_mm
     size = m.posterior_height_mm / 20.0
-    span = 0.5 * m.transverse_span_mm
-    low = m.level is Level.T12
-    tip = np.array([g * (span - 4.0), w + 10.0 + 0.75 * (span - 4.0 - x), z + (0.0 if low else 3.0)])
+    span = 0.5 * m.transverse_span_mm - 4.0
+    rise = 0.0 if m.level is Level.T12 else 1.5
+    tip = np.array([g * span, w + 11.0 + 0.75 * (span - x), z + rise])
+    facet = np.array([g * (x + 1.0), w + 9.6, 0.5 * m.posterior_height_mm + 0.5])
     points[f"transverse_tip_{side}"] = tip
-    points[f"rib_facet_{side}"] = np.array([g * (x + 1.0), w - 3.0, z])
-    inner = 0.55 * x + 2.0 if low else x - 1.0
+    points[f"facet_{side}"] = facet
     return [
-        rod([g * (x + 1.0), w + 11.5, z + 1.0], tip, (4.0, 4.5 * size), (3.6, 4.4), across=(0, 1, 0)),
-        rod([g * x, w + 12.0, z + 1.0], [g * (x - 0.5), w + 12.8, z + 8.0 + 3.0 * size], (4.6, 1.9)),
-        rod([g * x, w + 12.0, z - 2.0], [0.0, back + 3.0, z - 8.0 * size], (2.4, 7.5 * size), across=(0, 1, 0)),
-        rod([g * inner, back - 0.5, z - 8.0], [g * inner, back + 1.2, z - 10.0 - 9.0 * size], (4.4, 2.0)),
+        rod([g * (x + 1.0), w + 11.5, z - 1.0], tip, (4.0, 4.0), (3.6, 4.2), across=(0, 1, 0)),
+        rod([g * (x + 0.5), w + 10.0, z - 1.0], [*facet[:2], facet[2] + 2.0 * size], (4.6, 3.0), (4.0, 1.9)),
+        rod([g * x, w + 12.0, z - 3.0], [0.0, back + 3.0, z - 8.0 * size], (2.6, 7.0 * size), across=(0, 1, 0)),
     ]
+
+
+#: Gap of the facet joints, mm.
+FACET_GAP_MM = 1.3
+
+
+def _inferior_facet(m: Morphometry, p: PedicleForm, facet: Vector, up: Vector, lumbar: bool) -> Rods:
+    """The inferior articular process of one side, set against the facet of the level below.
+
+    ``facet`` is that facet's centre and ``up`` the lower vertebra's superior axis, both in this
+    vertebra's frame; lumbar facets are met from the midline, thoracic ones from behind.
+    """
+    g, w = p.side.sign, wall_mm(m)
+    towards = unit([-0.75 * g, 0.66, 0.0] if lumbar else [0.0, 1.0, 0.0])
+    half, radii = (3.8, (3.8, 3.8)) if lumbar else (1.9, (4.2, 1.9))
+    centre = facet + (half + (3.8 if lumbar else 1.9) + FACET_GAP_MM) * towards
+    reach = 0.4 * m.posterior_height_mm
+    pillar = [p.isthmus_mm[0], w + 12.5, p.isthmus_mm[2] - 4.0]
+    top = centre + reach * up
+    return [rod(pillar, top, (4.5, 3.2), (4.0, 3.0)), rod(top, centre, (4.0, 3.0), radii)]
 
 
 def _spinous(m: Morphometry, z: float) -> NDArray[np.float64]:
@@ -213,13 +230,18 @@ def canal_centre_mm(m: Morphometry) -> float:
     return wall_mm(m) * (1.0 - 0.05) + 0.5 * m.canal_depth_mm
 
 
-def vertebra_form(level: Level, pose: Pose, collapse: Collapse = INTACT) -> VertebraForm:
-    """The vertebra of a level at its place."""
+def vertebra_form(
+    level: Level, pose: Pose, collapse: Collapse = INTACT, below: VertebraForm | None = None
+) -> VertebraForm:
+    """The vertebra of a level at its place, its inferior facets set against those of the one below."""
     m = morphometry(level)
     body = body_form(m, collapse)
     points: dict[str, Vector] = {}
     pedicles = {side: pedicle_form(m, side) for side in Side}
     rods: Rods = [row for side in Side for row in _side_rods(m, pedicles[side], points)]
+    for side in Side:
+        facet, up, lumbar = _facet_below(m, pose, points[f"facet_{side.value}"], below, side)
+        rods += _inferior_facet(m, pedicles[side], facet, up, lumbar)
     spinous = _spinous(m, float(pedicles[Side.LEFT].isthmus_mm[2]))
     rods.append(spinous)
     points["spinous_tip"] = spinous[0:3] + spinous[12] * spinous[3:6]
@@ -228,7 +250,28 @@ def vertebra_form(level: Level, pose: Pose, collapse: Collapse = INTACT) -> Vert
     return VertebraForm(level, m, shape, body, pedicles, points)
 
 
+def _facet_below(
+    m: Morphometry, pose: Pose, own: Vector, below: VertebraForm | None, side: Side
+) -> tuple[Vector, Vector, bool]:
+    """The superior facet that this level stands on: its centre, its up and whether it is lumbar."""
+    if below is None:
+        drop = m.posterior_height_mm + m.disc_height_mm
+        return own - np.array([0.0, 0.0, drop]), np.array([0.0, 0.0, 1.0]), True
+    facet = pose.to_local(below.pose.to_world(below.points[f"facet_{side.value}"]))
+    return facet, pose.axes.T @ below.pose.superior, _is_lumbar(below.level)
+
+
 # --- the column ---------------------------------------------------------------------------------
+
+
+def stand(poses: dict[Level, Pose], focus: Level, collapse: Collapse) -> dict[Level, VertebraForm]:
+    """The vertebrae at their places, each on the one below, head to foot; the focus collapsed."""
+    forms: dict[Level, VertebraForm] = {}
+    below: VertebraForm | None = None
+    for level in reversed(MEASURED_LEVELS):
+        below = vertebra_form(level, poses[level], collapse if level is focus else INTACT, below)
+        forms[level] = below
+    return dict(reversed(forms.items()))
 
 
 @dataclass(frozen=True)

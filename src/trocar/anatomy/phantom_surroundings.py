@@ -209,8 +209,8 @@ _HULL: dict[
     str, Mapping[str, tuple[float, ...]]
 ] = {  # paravertebral tissue that keeps the lung off the spine: bodies, then gutters beside them
     "body": {"T1": (0, 2, 21, 17), "T6": (0, 2, 20, 18), "T12": (0, 2, 26, 22)},
-    "gutter": {"T1": (27, 22, 14, 17), "T6": (24, 25, 13, 16), "T12": (26, 27, 14, 17)},
-    "back": {"T1": (0, 40, 22, 30), "T12": (0, 40, 22, 30)},
+    "gutter": {"T1": (25, 20, 15, 18), "T6": (22, 23, 14, 17), "T12": (25, 26, 14, 17)},
+    "back": {"T1": (0, 34, 26, 36), "T12": (0, 36, 25, 36)},
     "aorta": {k: (x, y, a + PLEURA_GAP_MM - 2.0, b + PLEURA_GAP_MM - 2.0) for k, (x, y, a, b) in _AORTA.items()},
     "front": {"T1": (0, -32, 26, 26), "T4": (2, -42, 22, 32), "T8": (8, -62, 24, 52), "T12": (8, -62, 30, 52)},
 }
@@ -223,16 +223,27 @@ def lung_distance(column: Column, grid: Grid) -> Distances:
     for name, table in _HULL.items():
         for flip in (False, True) if name == "gutter" else (False,):
             np.maximum(out, -_tube(column, table, name != "aorta", flip).render(grid), out=out)
-    for dome in domes(column):
-        np.maximum(out, 3.0 - dome.render(grid), out=out)
+    for shape in (*domes(column), _pleural_angle(column)):
+        np.maximum(out, 3.0 - shape.render(grid), out=out)
     floor = column[Level.T12].pose.origin_mm[2] - 12.0
     equator = column[Level.T10].pose.origin_mm[2]
     above = np.clip((grid.z - floor) / (equator - floor), 0.0, 1.0)
-    recess = np.where(grid.z >= equator, 1e3, 30.0 * above)[:, None, None]
+    recess = (30.0 * above / (1.03 - above))[:, None, None]
     np.maximum(out, -cage - recess, out=out)
     roof = column[Level.T1].pose.origin_mm[2]
     np.maximum(out, np.maximum(floor - grid.z, grid.z - roof)[:, None, None], out=out)
     return np.asarray(out, dtype=np.float32)
+
+
+def _pleural_angle(column: Column) -> Shape:
+    """Head, neck and angle of every rib with the tissue that parts them from the pleura."""
+    rows = []
+    for level in MEASURED_LEVELS[:12]:
+        for side in Side:
+            head, tubercle, angle = rib_path(column, level, side)[:3]
+            rows.append(rod(head, tubercle, (RIB_RADII_MM[0] + 1.5, 7.0), blend_mm=3.0))
+            rows.append(rod(tubercle, angle, (RIB_RADII_MM[0] + 1.0, 7.0), blend_mm=3.0))
+    return Shape(WORLD, np.array(rows))
 
 
 def lobes(column: Column, grid: Grid) -> dict[Side, list[NDArray[np.bool_]]]:
@@ -340,6 +351,19 @@ def sacrum(column: Column) -> Shape:
     return Shape(l5.pose, np.array(rows))
 
 
+#: Height of the first sacral vertebra, mm.
+FIRST_SACRAL_MM = 30.0
+
+
+def first_sacral(column: Column, grid: Grid) -> NDArray[np.bool_]:
+    """Which voxels of the sacrum are its first vertebra, S1."""
+    l5 = column[Level.L5]
+    floor = l5.body.bottom - l5.measures.disc_height_mm - FIRST_SACRAL_MM
+    z, y, x = np.meshgrid(grid.z, grid.y, grid.x, indexing="ij", sparse=True)
+    up, origin = l5.pose.superior, l5.pose.origin_mm
+    return np.asarray((x - origin[0]) * up[0] + (y - origin[1]) * up[1] + (z - origin[2]) * up[2] > floor)
+
+
 # --- ribs ---------------------------------------------------------------------------------------
 
 #: How far round the chest each rib is drawn, degrees from the back; 11 and 12 float.
@@ -360,7 +384,7 @@ def rib_path(column: Column, level: Level, side: Side) -> NDArray[np.float64]:
     reach = _RIB_REACH_DEG.get(number, 150.0)
     half_width, half_depth, back = _by_level(column, _CAGE, (level,))[0]
     centre = form.pose.origin_mm
-    first = 26.0
+    first = np.degrees(np.arcsin(min((abs(tubercle[0] - 0.5 * centre[0]) + 16.0) / half_width, 0.9)))
     angles = np.radians(np.linspace(first, reach, max(3, int(reach / 11.0))))
     x = centre[0] * 0.5 + side.sign * half_width * np.sin(angles)
     y = centre[1] + back - half_depth + half_depth * np.cos(angles)
@@ -379,15 +403,19 @@ def rib_tubercle(form: VertebraForm, side: Side) -> Vector:
 
 
 def _rib_head(form: VertebraForm, side: Side) -> Vector:
-    """Ribs 2 to 9 meet the disc above; 1 and 10 to 12 their own body."""
+    """Ribs 2 to 9 meet the disc above, the others their own body; head and neck clear the bone."""
     number = int(form.level.value[1:])
     height = form.body.top
-    z = height + 1.0 if 2 <= number <= 9 else (0.5 * height if number in (1, 10) else 0.2 * height)
-    y = wall_mm(form.measures) - 3.0
+    z = height + 1.0 if 2 <= number <= 9 else {1: 0.0, 10: 0.5 * height}.get(number, 0.2 * height)
+    y = wall_mm(form.measures) - (6.0 if number == 1 else 4.0)
+    tubercle = rib_tubercle(form, side)
+    share = np.linspace(0.0, 0.8, 17)[:, None]
     for x in np.arange(8.0, 40.0, 0.1):
-        clear = form.shape.distance_mm([side.sign * x, y, min(z, height - 2.0)])
-        if clear >= RIB_RADII_MM[0] + 0.6 + RIB_JOINT_MM:
-            return np.array([side.sign * x, y, z])
+        head = np.array([side.sign * x, y, z])
+        neck = head + share * (tubercle - head)
+        neck[:, 2] = np.minimum(neck[:, 2], height - 2.0)
+        if float(form.shape.distance_mm(neck).min()) >= RIB_RADII_MM[0] + (0.6 if number < 11 else 1.6) + RIB_JOINT_MM:
+            return head
     raise ValueError(f"no room for the rib's head at {form.level}.")
 
 

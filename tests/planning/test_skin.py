@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from dataclasses import replace
 
 import numpy as np
+import pydicom
 import pytest
 
+import trocar
 from trocar.anatomy.levels import Level
 from trocar.anatomy.patient import Anatomy
 from trocar.anatomy.skin import body_mask
@@ -382,3 +386,28 @@ def test_a_bone_entry_outside_the_body_is_refused(anatomy):
     t = replace(path(), entry_mm=np.array([0.0, 100.0, 0.0]))
     with pytest.raises(ValueError, match="is not inside the body"):
         mark_of(t, anatomy)
+
+
+# --- a real scan ----------------------------------------------------------------------------------------------------
+
+
+def test_real_scan_feet_first_supine(shared_data):
+    """The slice is named by the header of the file that holds it; the skin of the back is found through a mat."""
+    source = shared_data / "lidc0001" / "lidc0001_lower_dicom.zip"
+    ct = trocar.read_ct(source)
+    entry = np.array([35.0, 74.0, -281.0])  # left of the L1 spinous process, between pedicle and skin
+    target = np.array([16.0, 35.0, -279.0])
+    skin = body_mask(ct)
+    t = Trajectory(Level.L1, Side.LEFT, "transpedicular", Needle.of_gauge(11), 2 * entry - target, entry, target)
+    bone = replace(vertebra(junction=None), frame=Pose(np.array([14.0, 30.0, -280.0]), np.eye(3)))
+    mark = mark_of(t, Anatomy(ct, {Level.L1: bone}, {}, skin))
+    with zipfile.ZipFile(source) as archive:
+        named = [n for n in archive.namelist() if n.endswith(".dcm")]
+        headers = [pydicom.dcmread(io.BytesIO(archive.read(n)), stop_before_pixels=True) for n in named]
+    nearest = min(headers, key=lambda h: abs(float(h.ImagePositionPatient[2]) - mark.laser.point_mm[2]))
+    assert mark.laser.place.image.instance_number == int(nearest.InstanceNumber)
+    assert mark.laser.place.numbered_by_scanner
+    assert mark.position is PatientPosition.FFP
+    assert mark.laser.in_view
+    assert 30.0 < mark.vertical_to_bone_mm < 60.0
+    assert any("made supine, feet first (FFS)" in f.text for f in mark.findings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -40,6 +41,9 @@ MAT_MM = 3.5
 #: A body surface this near (mm) to the border of the scan is the border, not skin.
 BORDER_MM = 2.5
 
+#: Slices whose edge is drawn in one go.
+SLAB = 8
+
 #: Rays are walked in steps of this many voxels.
 STEP_VOXELS = 0.25
 
@@ -55,13 +59,17 @@ def body_mask(ct: Volume) -> Volume:
     hu = _block_mean(ct.array, bins)
     spacing_mm = [mm * n / m for mm, n, m in zip(ct.spacing_mm, ct.shape, hu.shape, strict=True)]
     near, inside = _outline(hu, spacing_mm)
-    deep = _spread(inside, bins)
-    solid = _opened((ct.array > APART_HU) | deep, ct.spacing_mm)
-    mask = _grown(solid)
-    mask &= ct.array > BODY_HU
-    mask &= _spread(near, bins)
-    mask |= deep
+    mask = _spread(inside, bins)
+    near = _spread(near, bins)
+    for k in range(0, ct.shape[0], SLAB):  # slab by slab: a tenth of the memory, and it stays in the cache
+        slab = slice(k, k + SLAB)
+        mask[slab] |= _edge(ct.array[slab], mask[slab], ct.spacing_mm) & near[slab]
     return Volume(mask, ct.affine, ct.frame_of_reference, "mask")
+
+
+def _edge(hu: NDArray[np.floating[Any]], inside: NDArray[np.bool_], spacing_mm: tuple[float, ...]) -> NDArray[np.bool_]:
+    """Tissue of some slices at full resolution, without the mats that lie on the skin."""
+    return _grown(_opened((hu > APART_HU) | inside, spacing_mm)) & (hu > BODY_HU)
 
 
 def scanned_region(ct: Volume) -> NDArray[np.bool_]:
@@ -220,7 +228,7 @@ def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return (sizes == sizes.max())[pieces]
 
 
-def _opened(mask: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) -> NDArray[np.bool_]:
+def _opened(mask: NDArray[np.bool_], spacing_mm: tuple[float, ...]) -> NDArray[np.bool_]:
     """What an in-plane square wider than ``MAT_MM`` can reach while it stays inside ``mask``."""
     out = mask
     widths = {axis: min(int(MAT_MM / spacing_mm[axis]) + 1, mask.shape[axis]) for axis in (1, 2)}

@@ -111,13 +111,14 @@ class SlicePlace:
     offset_mm: float
 
     def __str__(self) -> str:
-        which = f"of {self.count}" if self.numbered_by_scanner else f"of {self.count}, counted from the feet"
+        # a scanner's numbers need not start at 1: "133 of 70" would be nonsense
+        which = "" if self.numbered_by_scanner else f" of {self.count}, counted from the feet"
         shown = [f"position {self.image.position_mm:.1f} mm"]
         if self.image.slice_location_mm is not None:
             shown.append(f"slice location {self.image.slice_location_mm:.1f} mm")
         if self.image.table_position_mm is not None:
             shown.append(f"table {self.image.table_position_mm:.1f} mm")
-        return f"image {self.image.instance_number} {which} ({', '.join(shown)})"
+        return f"image {self.image.instance_number}{which} ({', '.join(shown)})"
 
 
 @dataclass(frozen=True, eq=False)

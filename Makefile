@@ -24,7 +24,7 @@ $(READY): requirements-dev.txt pyproject.toml
 	@touch $@
 
 demo: $(READY)  ## plan a vertebroplasty on the phantom and say where the report is
-	$(BIN)/trocar demo --out out/demo
+	$(BIN)/trocar demo
 
 test: $(READY)  ## the whole test suite
 	$(BIN)/python -m pytest

@@ -6,8 +6,6 @@ where the structure is a labelled mask.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,12 +13,14 @@ from trocar.anatomy.levels import Level
 from trocar.anatomy.patient import Anatomy
 from trocar.anatomy.vertebra import Vertebra
 from trocar.geometry import Side, Vector, unit
-from trocar.planning.access import Kind, Margins, kind_of
+from trocar.planning.access import Margins, kind_of
 from trocar.planning.maps import Maps, named_masks
-from trocar.planning.rays import STEP_MM, segment_to_boxes
+from trocar.planning.rays import STEP_MM, segment_to_mask
 from trocar.planning.trajectory import Clearance
 from trocar.volume import Volume
 
+#: Structures farther than this from the needle's axis are not listed.
+REPORTED_MM = 30.0
 #: Walls are looked for this far from the axis, in steps of, mm.
 _WALL_REACH_MM, _WALL_STEP_MM = 20.0, 0.25
 
@@ -34,38 +34,24 @@ def reported_name(structure: str) -> str:
     return "canal" if structure.startswith(("canal", "spinal_canal")) else structure
 
 
-@dataclass(frozen=True, eq=False)
-class Structures:
-    """Voxel boxes ``(n, 3)`` of each structure near a level: k, j, i times the spacing, mm from the region's corner."""
-
-    boxes: dict[str, NDArray[np.float64]]
-    kinds: dict[str, Kind]
-    region: Volume
-
-    @classmethod
-    def near(cls, anatomy: Anatomy, level: Level, maps: Maps) -> Structures:
-        """Everything within the maps' region that a needle must keep clear of."""
-        boxes: dict[str, list[NDArray[np.float64]]] = {}
-        kinds: dict[str, Kind] = {}
-        for name, mask in named_masks(anatomy, level):
-            kind = kind_of(name)
-            found = np.argwhere(mask.onto(maps.region).array) if kind else np.empty((0, 3))
-            if kind and len(found):
-                boxes.setdefault(reported_name(name), []).append(found * maps.voxel_mm)
-                kinds[reported_name(name)] = kind
-        return cls({name: np.concatenate(parts) for name, parts in boxes.items()}, kinds, maps.region)
-
-    def clearances(self, tip_mm: Vector, outer_mm: Vector, radius_mm: float, margins: Margins) -> list[Clearance]:
-        """Free space between the needle from ``tip_mm`` to ``outer_mm`` and every structure."""
-        spacing = np.asarray(self.region.spacing_mm)
-        start = self.region.index_kji(tip_mm) * spacing
-        run = self.region.index_kji(outer_mm) * spacing - start
+def structure_clearances(
+    anatomy: Anatomy, level: Level, tip_mm: Vector, outer_mm: Vector, radius_mm: float, margins: Margins
+) -> list[Clearance]:
+    """Free space between the needle from ``tip_mm`` to ``outer_mm`` and every structure within 30 mm."""
+    out: dict[str, Clearance] = {}
+    for name, mask in named_masks(anatomy, level):
+        kind = kind_of(name)
+        if kind is None:
+            continue
+        size = np.asarray(mask.spacing_mm)
+        start = mask.index_kji(tip_mm) * size
+        run = mask.index_kji(outer_mm) * size - start
         length = float(np.linalg.norm(run))
-        out = []
-        for name, boxes in self.boxes.items():
-            distance, half, _ = segment_to_boxes(start, run / length, length, boxes, 0.5 * spacing)
-            out.append(Clearance(name, distance - radius_mm, half, margins.of(self.kinds[name])))
-        return out
+        distance, half = segment_to_mask(mask.array, size, start, run / length, length, REPORTED_MM)
+        known = out.get(reported_name(name))
+        if distance <= REPORTED_MM and (known is None or distance - radius_mm < known.value_mm):
+            out[reported_name(name)] = Clearance(reported_name(name), distance - radius_mm, half, margins.of(kind))
+    return list(out.values())
 
 
 def half_voxel_mm(volume: Volume, direction: Vector) -> float:

@@ -39,7 +39,13 @@ from trocar.geometry import Side, Vector, angle_deg
 from trocar.measure import Finding, Measure, Range, Severity
 from trocar.planning import rays
 from trocar.planning.access import Approach, Kind, Margins
-from trocar.planning.clearance import Structures, ahead_mm, endplate_clearances, half_voxel_mm, wall_clearances
+from trocar.planning.clearance import (
+    ahead_mm,
+    endplate_clearances,
+    half_voxel_mm,
+    structure_clearances,
+    wall_clearances,
+)
 from trocar.planning.instrument import Needle
 from trocar.planning.maps import Maps, level_maps
 from trocar.planning.robustness import HandError, breach_probability
@@ -187,11 +193,6 @@ class Site:
             raise LevelError(f"the {side.value} pedicle of {self.level} could not be found: plan the other side.")
         return found
 
-    @cached_property
-    def structures(self) -> Structures:
-        """The voxels of everything a needle must keep clear of, for exact distances."""
-        return Structures.near(self.anatomy, self.level, self.maps)
-
 
 @dataclass(frozen=True)
 class Survey:
@@ -313,7 +314,6 @@ def _mid_height(site: Site, side: Side, local: NDArray[np.float64]) -> NDArray[n
     """Height half-way between the endplates above each point ``(outwards, posterior, 0)``."""
     frame, mirror = site.vertebra.frame, np.array([side.sign, 1.0, 1.0])
     flat = frame.to_world(local * (1.0, 1.0, 0.0) * mirror)
-    planes = site.vertebra.endplates
     upper, lower = (-p.height_mm(flat) / float(p.normal @ frame.superior) for p in site.vertebra.endplates.values())
     return np.asarray(0.5 * (upper + lower))
 
@@ -330,7 +330,8 @@ def _gates(isthmus: Vector, pedicle: Pedicle, approach: Approach) -> NDArray[np.
 
 def _steps(low: float, high: float) -> NDArray[np.float64]:
     """Whole steps of the gate's grid between two offsets, counted from the middle."""
-    return GATE_STEP_MM * np.arange(math.ceil(low / GATE_STEP_MM), math.floor(high / GATE_STEP_MM) + 1)
+    steps = np.arange(math.ceil(low / GATE_STEP_MM), math.floor(high / GATE_STEP_MM) + 1, dtype=np.float64)
+    return steps * GATE_STEP_MM
 
 
 def _wall_mm(
@@ -590,7 +591,7 @@ def _surface_mm(maps: Maps, tip: Vector, way: Vector, beyond_mm: float) -> float
 
 def _clearances(case: Survey, tip: Vector, way: Vector, skin: Vector, wall_mm: float) -> tuple[Clearance, ...]:
     site, radius, margins = case.site, case.instrument.radius_mm, case.margins
-    found = site.structures.clearances(tip, skin, radius, margins)
+    found = structure_clearances(site.anatomy, site.level, tip, skin, radius, margins)
     if case.approach.through_pedicle:
         stretch = (wall_mm - 2.0 * BEHIND_ISTHMUS_MM, wall_mm)
         found += wall_clearances(

@@ -13,7 +13,7 @@ because a wall read from whole voxels is short by a quarter to half a voxel.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numba as nb
@@ -32,7 +32,7 @@ REACH_MM = 14.0
 #: Largest step between nodes.
 NODE_MM = 1.0
 #: The region: to either side of the body's centre, to its front, to its back, up and down.
-SIDEWAYS_MM, FORWARD_MM, BACKWARD_MM, UPDOWN_MM = 85.0, 45.0, 130.0, 48.0
+SIDEWAYS_MM, FORWARD_MM, BACKWARD_MM, UPDOWN_MM = 90.0, 42.0, 140.0, 45.0
 
 #: The surface lies at zero; exact zeros, common between equal voxels, must round the same way when mirrored.
 _SURFACE_MM = 1e-3
@@ -44,7 +44,7 @@ Float32 = NDArray[np.float32]
 class Maps:
     """Distances at the nodes of a grid around one level.
 
-    ``values[k, j, i, c]``, mm: channel 0 is the depth under the vertebra's own surface (negative
+    ``values[c, k, j, i]``, mm: channel 0 is the depth under the vertebra's own surface (negative
     outside it), channel ``1 + n`` the distance to the nearest box of kind ``kinds[n]``. ``affine``
     takes a node's ijk to LPS; ``region`` is the crop of the CT whose voxels are the boxes.
     """
@@ -74,28 +74,44 @@ class Maps:
 
         points = np.asarray(points_mm, dtype=np.float64)
         index = points.reshape(-1, 3) @ self.to_index()[:, :3].T + self.to_index()[:, 3]
-        field = self.values[..., channel]
-        found = map_coordinates(field, index.T, output=np.float64, order=1, mode="nearest")
+        found = map_coordinates(self.values[channel], index.T, output=np.float64, order=1, mode="nearest")
         return np.asarray(found).reshape(points.shape[:-1])
 
 
 @nb.njit(cache=True, parallel=True)
-def _sweep(source, factor, step_mm, half_mm, cap):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Square distances along the middle axis of ``source``, whose boxes are ``2 * half_mm`` long."""
+def _rows(mask, factor, step_mm, cap):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Square distances along each row ``(rows, n)`` to its boxes, at ``factor`` nodes a box."""
+    rows, n = mask.shape
+    out = np.full((rows, n * factor), np.float32(cap))
+    for row in nb.prange(rows):
+        for sense in range(2):
+            last = -1
+            for m in range(n):
+                c = m if sense == 0 else n - 1 - m
+                if mask[row, c]:
+                    last = c
+                if last >= 0:
+                    for f in range(factor):
+                        gap = max(abs(c + (f + 0.5) / factor - 0.5 - last) - 0.5, 0.0) * step_mm
+                        out[row, c * factor + f] = min(out[row, c * factor + f], np.float32(gap * gap))
+    return out
+
+
+@nb.njit(cache=True, parallel=True)
+def _sweep(source, factor, step_mm, cap):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Square distances carried along the middle axis of ``source``, at ``factor`` nodes a box."""
     outer, n, inner = source.shape
     out = np.full((outer, n * factor, inner), np.float32(cap))
     reach = int(math.sqrt(cap) / step_mm) + 2
-    for row in nb.prange(outer * n):
-        o, c0 = row // n, row % n
-        for f in range(factor):
-            q = c0 * factor + f
-            at = c0 + (f + 0.5) / factor - 0.5
-            for c in range(max(0, c0 - reach), min(n, c0 + reach + 1)):
-                gap = max(abs(at - c) * step_mm - half_mm, 0.0)
-                square = np.float32(gap * gap)
-                if square < cap:
-                    for x in range(inner):
-                        out[o, q, x] = min(out[o, q, x], source[o, c, x] + square)
+    for row in nb.prange(outer * n * factor):
+        o, q = row // (n * factor), row % (n * factor)
+        at = (q + 0.5) / factor - 0.5
+        for c in range(max(0, int(at) - reach), min(n, int(at) + reach + 1)):
+            gap = max(abs(at - c) - 0.5, 0.0) * step_mm
+            square = np.float32(gap * gap)
+            if square < cap:
+                for x in range(inner):
+                    out[o, q, x] = min(out[o, q, x], source[o, c, x] + square)
     return out
 
 
@@ -105,16 +121,13 @@ def box_distance(mask: NDArray[np.bool_], voxel_mm: ArrayLike, factors: ArrayLik
     Each voxel (size ``voxel_mm``, order k, j, i) holds ``factors`` nodes along each axis, at the
     centres of its equal parts; inside the mask the distance is 0.
     """
-    cap = np.float32(REACH_MM**2)
-    size = np.asarray(voxel_mm, dtype=np.float64)
-    square = np.where(mask, np.float32(0.0), cap).astype(np.float32)
-    for axis in (2, 1, 0):
-        shape = square.shape
-        flat = square.reshape(math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :]))
-        factor = int(np.asarray(factors)[axis])
-        swept = _sweep(flat, factor, size[axis], 0.5 * size[axis], cap)
-        square = swept.reshape(*shape[:axis], shape[axis] * factor, *shape[axis + 1 :])
-    return np.sqrt(square)
+    cap = REACH_MM**2
+    size, (fk, fj, fi) = np.asarray(voxel_mm, dtype=np.float64), (int(f) for f in np.asarray(factors))
+    nk, nj, ni = mask.shape
+    square = _rows(np.ascontiguousarray(mask).reshape(nk * nj, ni), fi, size[2], cap)
+    square = _sweep(square.reshape(nk, nj, ni * fi), fj, size[1], cap)
+    square = _sweep(square.reshape(1, nk, nj * fj * ni * fi), fk, size[0], cap)
+    return np.sqrt(square, out=square).reshape(nk * fk, nj * fj, ni * fi)
 
 
 def signed_depth(mask: NDArray[np.bool_], voxel_mm: ArrayLike, factors: ArrayLike = (1, 1, 1)) -> Float32:
@@ -140,13 +153,41 @@ def subdivide(array: Float32, factors: ArrayLike) -> Float32:
 def level_maps(anatomy: Anatomy, level: Level) -> Maps:
     """The maps around one whole level."""
     vertebra = anatomy.vertebra(level)
-    region = anatomy.ct.crop_around(_corners(vertebra), 0.0)
-    voxel = region.spacing_mm
-    factors = tuple(math.ceil(s / NODE_MM - 1e-6) for s in voxel)
-    present = {kind: mask for kind in Kind if (mask := _joined(anatomy, level, kind, region)).any()}
-    channels = [_depth(vertebra, region, factors)]
-    channels += [box_distance(mask, voxel, factors) for mask in present.values()]
-    return Maps(np.stack(channels, axis=-1), tuple(present), _node_affine(region, factors), region)
+    region = _within_skin(anatomy.ct.crop_around(_corners(vertebra), 0.0), anatomy.skin)
+    factors = tuple(math.ceil(s / NODE_MM - 1e-6) for s in region.spacing_mm)
+    joined = {kind: _joined(anatomy, level, kind, region) for kind in Kind}
+    present = {kind: mask for kind, mask in joined.items() if mask.any()}
+    shape = (1 + len(present), *(n * f for n, f in zip(region.shape, factors, strict=True)))
+    values = np.full(shape, REACH_MM, dtype=np.float32)
+    values[0] = -REACH_MM
+    _fill(values[0], vertebra.mask.onto(region).array, region, factors, signed_depth)
+    for channel, mask in zip(values[1:], present.values(), strict=True):
+        _fill(channel, mask, region, factors, box_distance)
+    return Maps(values, tuple(present), _node_affine(region, factors), region)
+
+
+def _within_skin(region: Volume, skin: Volume) -> Volume:
+    """The region without what lies wholly outside the body."""
+    inside = skin.onto(region).array
+    kept = [np.flatnonzero(inside.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    return region.crop([k[0] for k in kept], [k[-1] + 1 for k in kept]) if all(len(k) for k in kept) else region
+
+
+def _fill(
+    out: Float32,
+    mask: NDArray[np.bool_],
+    region: Volume,
+    factors: tuple[int, ...],
+    distance: Callable[[NDArray[np.bool_], ArrayLike, ArrayLike], Float32],
+) -> None:
+    """Work a channel out within reach of its mask; beyond, it stays at the cap."""
+    found = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    pad = np.ceil(REACH_MM / np.asarray(region.spacing_mm)).astype(int)
+    low = [max(f[0] - p, 0) for f, p in zip(found, pad, strict=True)]
+    high = [min(f[-1] + 1 + p, n) for f, p, n in zip(found, pad, mask.shape, strict=True)]
+    near = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    fine = tuple(slice(a * f, b * f) for a, b, f in zip(low, high, factors, strict=True))
+    out[fine] = distance(mask[near], region.spacing_mm, factors)
 
 
 def _corners(vertebra: Vertebra) -> NDArray[np.float64]:
@@ -184,17 +225,3 @@ def named_masks(anatomy: Anatomy, level: Level) -> Iterable[tuple[str, Volume]]:
             yield f"canal_{other}", canal
         if other is not level:
             yield f"vertebra_{other}", vertebra.mask
-
-
-def _depth(vertebra: Vertebra, region: Volume, factors: tuple[int, ...]) -> Float32:
-    """Depth under the vertebra's surface on the region's nodes; worked out only near the vertebra."""
-    mask = vertebra.mask.onto(region).array
-    found = np.argwhere(mask)
-    pad = np.ceil(REACH_MM / np.asarray(region.spacing_mm)).astype(int)
-    low = np.maximum(found.min(axis=0) - pad, 0)
-    high = np.minimum(found.max(axis=0) + 1 + pad, mask.shape)
-    near = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    fine = tuple(slice(a * f, b * f) for a, b, f in zip(low, high, factors, strict=True))
-    out = np.full([n * f for n, f in zip(mask.shape, factors, strict=True)], -REACH_MM, dtype=np.float32)
-    out[fine] = signed_depth(mask[near], region.spacing_mm, factors)
-    return out

@@ -29,7 +29,7 @@ NEVER = -1.0e3
 @nb.njit(cache=True, inline="always")
 def _cell(maps, k, j, i):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Corner and weights of the cell that holds ``(k, j, i)``, clamped to the grid."""
-    nk, nj, ni = maps.shape[0], maps.shape[1], maps.shape[2]
+    nk, nj, ni = maps.shape[1], maps.shape[2], maps.shape[3]
     k = min(max(k, 0.0), nk - 1.0)
     j = min(max(j, 0.0), nj - 1.0)
     i = min(max(i, 0.0), ni - 1.0)
@@ -43,12 +43,12 @@ def _cell(maps, k, j, i):  # type: ignore[no-untyped-def]  # pragma: no cover
 def value_at(maps, k, j, i, c):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Channel ``c`` at a node index, trilinear, clamped to the grid."""
     k0, j0, i0, wk, wj, wi = _cell(maps, k, j, i)
-    total = 0.0
-    for a in range(2):
-        for b in range(2):
-            pair = maps[k0 + a, j0 + b, i0, c] * (1.0 - wi) + maps[k0 + a, j0 + b, i0 + 1, c] * wi
-            total += pair * (wk if a else 1.0 - wk) * (wj if b else 1.0 - wj)
-    return total
+    field = maps[c]
+    a = (field[k0, j0, i0] * (1.0 - wi) + field[k0, j0, i0 + 1] * wi) * (1.0 - wj)
+    a += (field[k0, j0 + 1, i0] * (1.0 - wi) + field[k0, j0 + 1, i0 + 1] * wi) * wj
+    b = (field[k0 + 1, j0, i0] * (1.0 - wi) + field[k0 + 1, j0, i0 + 1] * wi) * (1.0 - wj)
+    b += (field[k0 + 1, j0 + 1, i0] * (1.0 - wi) + field[k0 + 1, j0 + 1, i0 + 1] * wi) * wj
+    return a * (1.0 - wk) + b * wk
 
 
 @nb.njit(cache=True)
@@ -66,16 +66,15 @@ def half_voxel(maps, k, j, i, c, node_mm, voxel_mm):  # type: ignore[no-untyped-
 @nb.njit(cache=True)
 def _judge(maps, start, move, wall_mm, need, contact, node_mm, voxel_mm, lowest, strict):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Slack of one path: see :func:`judge`. ``start`` and ``move`` (per mm) are node indices."""
-    channels = maps.shape[3]
-    reach = maps.shape[0] + maps.shape[1] + maps.shape[2]
+    channels = maps.shape[0]
     slack, blocker, bone_mm = lowest, FREE, -1.0
     n = 0
-    while n < 4 * reach:
+    while True:
         s = n * STEP_MM
         k, j, i = start[0] + s * move[0], start[1] + s * move[1], start[2] + s * move[2]
         outside = (
             k < 0.0 or j < 0.0 or i < 0.0
-            or k > maps.shape[0] - 1.0 or j > maps.shape[1] - 1.0 or i > maps.shape[2] - 1.0
+            or k > maps.shape[1] - 1.0 or j > maps.shape[2] - 1.0 or i > maps.shape[3] - 1.0
         )  # fmt: skip
         if outside:
             break
@@ -90,7 +89,9 @@ def _judge(maps, start, move, wall_mm, need, contact, node_mm, voxel_mm, lowest,
             bone_mm = s
         elif bone_mm >= 0.0 and depth > BRUSH_MM:
             return NEVER, OWN_BONE, bone_mm
-        spare = BRUSH_MM - depth if bone_mm >= 0.0 and s > wall_mm else 0.0
+        spare = BRUSH_MM - depth if bone_mm >= 0.0 else depth
+        if s <= wall_mm:
+            spare = min(spare, depth - need[0] - max(slack, 0.0))
         for c in range(1, channels):
             free = value_at(maps, k, j, i, c) - need[c]
             spare = min(spare, free - max(slack, 0.0))
@@ -143,7 +144,7 @@ def least(maps, to_index, tips, ways, wall_mm, length_mm):  # type: ignore[no-un
 
     Channel 0 over the first ``wall_mm`` from the tip, the others over ``length_mm``.
     """
-    channels = maps.shape[3]
+    channels = maps.shape[0]
     out = np.full((tips.shape[0], channels), 1.0e3)
     for n in nb.prange(tips.shape[0]):
         for m in range(int(length_mm / STEP_MM) + 1):
@@ -228,33 +229,48 @@ def _nearest_on(start, move, length, box, half):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True)
-def segment_to_boxes(start, move, length, boxes, half):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Exact distance of a segment to the nearest of many equal boxes, and half a voxel along that line.
+def segment_to_mask(mask, size, start, move, length, reach):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Exact distance of a segment to the nearest voxel box of a mask, and half a voxel along that line.
 
-    All in mm along the grid's own orthonormal axes: ``start``, unit ``move``, ``boxes`` ``(n, 3)``
-    centres and ``half`` extents in one axis order. Returns ``(distance, half_voxel, where)``.
+    In mm along the mask's own axes k, j, i, from the centre of its first voxel: ``size`` of a voxel,
+    ``start`` and unit ``move`` of the segment. Voxels farther than ``reach`` from the segment's
+    bounding box are not looked at. Returns ``(distance, half_voxel)``; distance is infinite when
+    there is none within reach.
     """
-    best, where, nearest = 1.0e18, 0.0, -1
+    half = 0.5 * size
     corner = math.sqrt(half[0] ** 2 + half[1] ** 2 + half[2] ** 2)
-    for n in range(boxes.shape[0]):
-        s = 0.0
-        for a in range(3):
-            s += (boxes[n, a] - start[a]) * move[a]
-        s = min(max(s, 0.0), length)
-        centre = 0.0
-        for a in range(3):
-            centre += (start[a] + s * move[a] - boxes[n, a]) ** 2
-        if math.sqrt(centre) - corner < math.sqrt(best):
-            s = _nearest_on(start, move, length, boxes[n], half)
-            square = _gap_square(start, move, s, boxes[n], half)
-            if square < best:
-                best, where, nearest = square, s, n
-    if nearest < 0:
-        return 1.0e9, 0.0, 0.0
+    low, high = np.zeros(3, np.int64), np.zeros(3, np.int64)
+    for a in range(3):
+        ends = (start[a], start[a] + length * move[a])
+        low[a] = max(0, math.floor((min(ends) - reach) / size[a]))
+        high[a] = min(mask.shape[a], math.ceil((max(ends) + reach) / size[a]) + 1)
+    best, where = math.inf, 0.0
+    box, nearest = np.zeros(3), np.zeros(3)
+    for k in range(low[0], high[0]):
+        for j in range(low[1], high[1]):
+            for i in range(low[2], high[2]):
+                if not mask[k, j, i]:
+                    continue
+                box[0], box[1], box[2] = k * size[0], j * size[1], i * size[2]
+                s = 0.0
+                for a in range(3):
+                    s += (box[a] - start[a]) * move[a]
+                s = min(max(s, 0.0), length)
+                centre = 0.0
+                for a in range(3):
+                    centre += (start[a] + s * move[a] - box[a]) ** 2
+                if math.sqrt(centre) - corner < math.sqrt(best):
+                    s = _nearest_on(start, move, length, box, half)
+                    square = _gap_square(start, move, s, box, half)
+                    if square < best:
+                        best, where = square, s
+                        nearest[:] = box
+    if math.isinf(best):
+        return math.inf, 0.0
     distance = math.sqrt(best)
+    if distance < 1e-9:
+        return 0.0, min(half[0], half[1], half[2])
     spread = 0.0
     for a in range(3):
-        spread += max(abs(start[a] + where * move[a] - boxes[nearest, a]) - half[a], 0.0) * half[a]
-    if distance > 1e-9:
-        return distance, spread / distance, where
-    return 0.0, min(half[0], half[1], half[2]), where
+        spread += max(abs(start[a] + where * move[a] - nearest[a]) - half[a], 0.0) * half[a]
+    return distance, spread / distance

@@ -350,7 +350,14 @@ def path_lines(option: Option) -> list[str]:
 
 
 @main.command("demo")
-@click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("out-demo"), show_default=True)
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("out-demo"),
+    show_default=True,
+    help="Folder for the phantom's scan and labels and for the report.",
+)
 @click.option("--level", "level_name", default="L1", show_default=True, help="The fractured vertebra, T2 to L4.")
 @talk
 def demo_command(out: Path, level_name: str, verbose: bool, quiet: bool) -> None:

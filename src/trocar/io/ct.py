@@ -99,7 +99,9 @@ def _from_array(array: Any, affine: Any) -> Stored:
         raise ValueError(f"a CT array is [k, j, i] of real numbers; got shape {values.shape} of {values.dtype}.")
     if matrix.shape != (4, 4) or not np.all(np.isfinite(matrix)) or abs(np.linalg.det(matrix[:3, :3])) < 1e-9:
         raise ValueError("the affine of a CT array is an invertible 4x4 matrix from ijk to LPS mm.")
-    return Stored("the array", values, matrix)
+    theirs = values.view()
+    theirs.flags.writeable = False
+    return Stored("the array", theirs, matrix)
 
 
 def _finite(stored: Stored) -> NDArray[np.float32]:
@@ -116,13 +118,14 @@ def _finite(stored: Stored) -> NDArray[np.float32]:
 
 
 def _air(array: NDArray[np.float32]) -> tuple[NDArray[np.float32], tuple[Finding, ...]]:
-    """``array`` with all below air made air, and what to tell."""
+    """``array`` with all below air made air (in place where it is ours to write), and what to tell."""
     lowest = float(array.min())
     if lowest >= AIR_HU:
         return array, ()
     share = 100.0 * np.count_nonzero(array < AIR_HU) / array.size
     text = f"{share:.2g} % of the voxels were below air (down to {lowest:.0f} HU), as padding is; they are read as air."
-    return np.maximum(array, np.float32(AIR_HU)), (Finding(Severity.NOTE, text, f"air is {AIR_HU:.0f} HU"),)
+    raised = np.maximum(array, np.float32(AIR_HU), out=array if array.flags.writeable else None)
+    return raised, (Finding(Severity.NOTE, text, f"air is {AIR_HU:.0f} HU"),)
 
 
 def _check_hounsfield(array: NDArray[np.float32], name: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
 import warnings
 import zipfile
 from collections import Counter
@@ -19,7 +18,6 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.errors import InvalidDicomError
 from pydicom.uid import (
     CTImageStorage,
     EnhancedCTImageStorage,
@@ -28,9 +26,9 @@ from pydicom.uid import (
 )
 
 from trocar.errors import ImageError
-from trocar.io.frames import Frame, Instance, frames, is_localiser
-from trocar.io.pixels import stored_values
-from trocar.io.source import UNREADABLE, Member, digest, file_digest, members
+from trocar.io.frames import Frame, Instance, frames, is_localiser, number_or_none
+from trocar.io.pixels import DAMAGED, readable, stored_values
+from trocar.io.source import Member, digest, file_digest, members
 from trocar.io.stack import Stack, stacked
 from trocar.io.stored import Stored, shear_deg
 from trocar.io.volume_file import is_volume_file
@@ -50,9 +48,6 @@ HEADER_TAGS = [
 
 #: How a DICOM file without the 128-byte preamble begins: group 0002 or 0008, little endian.
 BARE_STARTS = (b"\x02\x00", b"\x08\x00")
-
-#: What pydicom raises on a file that only pretends to be DICOM, or was damaged.
-MALFORMED = (InvalidDicomError, EOFError, ValueError, KeyError, AttributeError, TypeError, struct.error, OSError)
 
 #: A gantry tilt in the header that the slice positions do not show, degrees.
 TILT_DISAGREEMENT_DEG = 1.0
@@ -118,23 +113,29 @@ def _instances(found: list[Member]) -> tuple[list[Instance], Counter[str]]:
 
 def _header(member: Member) -> Dataset | None:
     """The header, or None for a file that is not DICOM."""
-    try:
-        with member.open() as stream:
-            start = stream.read(132)
-            marked = start[128:] == b"DICM"
-            if not marked and not start.startswith(BARE_STARTS):
-                return None
-        with member.open() as stream:
-            header = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=[*HEADER_TAGS], force=not marked)
-    except (*MALFORMED, *UNREADABLE) as error:
-        raise ImageError(f"{member.name} is damaged ({error}): copy it again, or remove it.") from error
-    if marked and _cut_short(header):
-        raise ImageError(f"{member.name} ends within its header: copy it again from its source, or remove it.")
+    start = member.read(132)
+    marked = start[128:] == b"DICM"
+    if not marked and not start.startswith(BARE_STARTS):
+        return None
+    with readable(member.name), member.open() as stream:
+        header = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=[*HEADER_TAGS], force=not marked)
+        _drop_damaged(header)
+        if marked and _broken(header):
+            raise ImageError(f"{member.name} ends within its header or is damaged: copy it again, or remove it.")
     return header
 
 
-def _cut_short(header: Dataset) -> bool:
-    """Whether a file that calls itself a CT image ends before it says how large it is, or before anything."""
+def _drop_damaged(header: Dataset) -> None:
+    """Take elements that cannot be understood for absent: what is needed is then refused by name, the rest ignored."""
+    for tag in list(header.keys()):
+        try:
+            header[tag]
+        except DAMAGED:
+            del header[tag]
+
+
+def _broken(header: Dataset) -> bool:
+    """Whether a file that calls itself a CT image does not say how large it is, or says nothing at all."""
     kind = header.file_meta.get("MediaStorageSOPClassUID")
     return "Rows" not in header and (kind in CT_STORAGE or not (kind or len(header)))
 
@@ -142,10 +143,8 @@ def _cut_short(header: Dataset) -> bool:
 def _loader(member: Member) -> Any:
     def load() -> tuple[Dataset, str | None]:
         data = member.read()
-        try:
+        with readable(member.name):
             return pydicom.dcmread(BytesIO(data), force=True), digest(data)
-        except MALFORMED as error:
-            raise ImageError(f"{member.name} is damaged ({error}): copy it again from its source.") from error
 
     return load
 
@@ -166,7 +165,7 @@ def _instead(found: list[Member]) -> str:
 def _read(instances: list[Instance], skipped: Counter[str], series: str | None, name: str) -> Stored:
     slices, reasons = _slices(instances, name)
     chosen = _chosen(slices, series, name)
-    planes = [f for instance in chosen for f in frames(instance)]
+    planes = [f for instance in chosen for f in _planes(instance)]
     if not planes:
         raise ImageError(f"{name}: the series holds only localiser images. Give the CT series itself.")
     stack = stacked(planes)
@@ -183,7 +182,7 @@ def _read(instances: list[Instance], skipped: Counter[str], series: str | None, 
 
 def _slices(instances: list[Instance], name: str) -> tuple[list[Instance], Counter[str]]:
     """The CT slices, and what the others are."""
-    kinds = [(instance, _other_than_slice(instance.header)) for instance in instances]
+    kinds = [(instance, _other_than_slice(instance)) for instance in instances]
     slices = [instance for instance, other in kinds if not other]
     others = Counter(other for _, other in kinds if other)
     if not slices:
@@ -191,15 +190,24 @@ def _slices(instances: list[Instance], name: str) -> tuple[list[Instance], Count
     return slices, others
 
 
-def _other_than_slice(header: Dataset) -> str:
+def _planes(instance: Instance) -> list[Frame]:
+    with readable(instance.name):
+        return list(frames(instance))
+
+
+def _other_than_slice(instance: Instance) -> str:
     """What a file is when it is no CT slice; empty for a slice."""
-    if header.get("Modality") != "CT":
-        return f"{header.get('Modality') or 'a file of no modality'}"
+    header = instance.header
+    with readable(instance.name):
+        samples = int(header.get("SamplesPerPixel") or 1)
+    modality = header.get("Modality") or ("CT" if header.get("SOPClassUID") in CT_STORAGE else "file of no modality")
+    if modality != "CT":
+        return str(modality)
     if is_localiser(header.get("ImageType") or ()):
         return "localiser"
     if header.get("SOPClassUID") == SecondaryCaptureImageStorage and "ImagePositionPatient" not in header:
         return "screen shot"
-    if int(header.get("SamplesPerPixel") or 1) != 1 or header.get("PhotometricInterpretation") == "PALETTE COLOR":
+    if samples != 1 or header.get("PhotometricInterpretation") == "PALETTE COLOR":
         return "colour image"
     return "" if "Rows" in header and "Columns" in header else "CT file without an image"
 
@@ -240,13 +248,13 @@ def _described(uid: str, group: list[Instance]) -> str:
     """One line on a series: UID, number, description, slices, thickness, date."""
     header = group[0].header
     count = sum(int(i.header.get("NumberOfFrames") or 1) for i in group)
-    thickness = header.get("SliceThickness")
+    thickness = number_or_none(header.get("SliceThickness"))
     parts = [
         uid or "(no UID)",
         f"number {_number(header) or 'unknown'}",
         f'"{header.get("SeriesDescription") or "no description"}"',
         f"{count} slices" if count != 1 else "1 slice",
-        f"{float(thickness):g} mm thick" if thickness else "thickness unknown",
+        f"{thickness:g} mm thick" if thickness else "thickness unknown",
         _date(header),
     ]
     return ", ".join(parts)
@@ -372,9 +380,8 @@ def _digests(loaded: list[_Loaded]) -> dict[str, str]:
 
 def _with_digest(stored: Stored, path: Path) -> Stored:
     """``stored`` with the digest of its one archive in place of the digests of what lies inside."""
-    assert stored.acquisition is not None
-    acquisition = replace(stored.acquisition, digests={path.name: file_digest(path)})
-    return replace(stored, acquisition=acquisition)
+    acquisition = stored.acquisition or Acquisition()
+    return replace(stored, acquisition=replace(acquisition, digests={path.name: file_digest(path)}))
 
 
 # --- what is told --------------------------------------------------------------------------------
@@ -404,10 +411,9 @@ def _padding_told(loaded: list[_Loaded], size: int) -> tuple[Finding, ...]:
 
 def _tilt(header: Dataset, stack: Stack) -> tuple[Finding, ...]:
     """A caution where the header's gantry tilt and the slice positions disagree."""
-    tag = header.get("GantryDetectorTilt")
-    declared = abs(float(tag)) if tag not in (None, "") else None
+    declared = number_or_none(header.get("GantryDetectorTilt"))
     measured = shear_deg(stack.affine)
-    if declared is None or abs(declared - measured) <= TILT_DISAGREEMENT_DEG:
+    if declared is None or abs(abs(declared) - measured) <= TILT_DISAGREEMENT_DEG:
         return ()
     text = (
         f"The header gives a gantry tilt of {declared:.1f}°, the slice positions {measured:.1f}°: positions are used."

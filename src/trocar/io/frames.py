@@ -169,11 +169,15 @@ class _Tags:
 
     def optional(self, keyword: str) -> float | None:
         """One number, or None where the file does not give it."""
-        try:
-            value = self.tags.get(keyword, self.header.get(keyword))
-            return None if value in (None, "") else float(value)
-        except (TypeError, ValueError):
-            return None
+        return number_or_none(self.tags.get(keyword, self.header.get(keyword)))
+
+
+def number_or_none(value: Any) -> float | None:
+    """``value`` as a number; None where it is absent or none."""
+    try:
+        return None if value in (None, "") else float(value)
+    except (TypeError, ValueError):
+        return None
 
 
 def _words(keyword: str) -> str:

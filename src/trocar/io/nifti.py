@@ -51,6 +51,9 @@ _LENGTHS = {1: "metres", 3: "micrometres"}
 #: in single precision, which at 1 m from the origin is worth 0.0001 mm, and the qform as a rotation.
 SAME_PLACE_MM = 0.1
 
+#: No patient lies this far from the scanner's centre, mm; numbers beyond are damage.
+FAR_MM = 1e6
+
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -107,7 +110,8 @@ def _affine(header: Any, shape: tuple[int, int, int], name: str) -> NDArray[np.f
     length = _LENGTHS.get(int(header["xyzt_units"]) & 7)
     if length:
         raise ImageError(f"{name} says it is in {length}: convert it to millimetres first.")
-    placed = [f(header) for code, f in (("sform_code", _sform), ("qform_code", _qform)) if int(header[code]) > 0]
+    with np.errstate(invalid="ignore"):  # what is not a number is refused below
+        placed = [f(header) for code, f in (("sform_code", _sform), ("qform_code", _qform)) if int(header[code]) > 0]
     if not placed:
         raise ImageError(
             f"{name} does not say where it lies in the patient (sform and qform codes are 0): "
@@ -118,7 +122,7 @@ def _affine(header: Any, shape: tuple[int, int, int], name: str) -> NDArray[np.f
 
 
 def _check_placement(placed: list[NDArray[np.float64]], shape: tuple[int, int, int], name: str) -> None:
-    if not np.all(np.isfinite(placed)) or any(abs(np.linalg.det(a[:3, :3])) < 1e-9 for a in placed):
+    if not np.all(np.abs(placed) < FAR_MM) or any(abs(np.linalg.det(a[:3, :3])) < 1e-9 for a in placed):
         raise ImageError(f"{name} has a broken affine (sform or qform): convert it again from DICOM.")
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape], [1])).reshape(4, -1)
     apart = float(np.max(np.linalg.norm((placed[0] - placed[-1]) @ corners, axis=0)))
@@ -160,8 +164,9 @@ def _voxels(content: bytes, header: Any, shape: tuple[int, int, int], name: str)
     if code not in _TYPES:
         raise ImageError(f"{name} holds voxels of NIfTI type {code}, not one real number each: convert it.")
     dtype = np.dtype(_TYPES[code]).newbyteorder(header.dtype["dim"].base.byteorder)
-    start, count = int(header["vox_offset"]), int(np.prod(shape))
-    found = len(content) - start
+    count = int(np.prod(shape, dtype=np.int64))
+    start = int(header["vox_offset"]) if np.isfinite(header["vox_offset"]) else len(content)
+    found = max(0, len(content) - start) if start >= header.dtype.itemsize else 0
     if found < count * dtype.itemsize:
         raise ImageError(f"{name} is cut short: {found} of {count * dtype.itemsize} bytes of voxels. Copy it again.")
     array = np.frombuffer(content, dtype, count, start).reshape(shape[::-1])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -10,19 +13,41 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmwrite
 from pydicom.dataset import FileMetaDataset
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.pixels import pixel_array
 from pydicom.uid import UID, MultiFrameGrayscaleWordSecondaryCaptureImageStorage, generate_uid
 
 from trocar.errors import ImageError
 
-#: What pydicom raises for pixel data that is damaged (the decoders it calls add a few of their own).
-DAMAGED = (AttributeError, ValueError, TypeError, KeyError, IndexError, EOFError, OSError)
+#: What pydicom, and the decoders it calls, raise on elements or pixels that are damaged.
+DAMAGED = (
+    *(
+        InvalidDicomError,
+        BytesLengthException,
+        NotImplementedError,
+        AttributeError,
+        ValueError,
+        TypeError,
+        KeyError,
+        IndexError,
+    ),
+    *(EOFError, OSError, OverflowError, struct.error),
+)
 
 #: The elements that say what the bytes of an image mean (DICOM PS3.3 C.7.6.3).
 PIXEL_TAGS = (
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated"),
     *("BitsStored", "HighBit", "PixelRepresentation", "PixelData"),
 )
+
+
+@contextmanager
+def readable(name: str) -> Iterator[None]:
+    """Turn what damaged DICOM raises into an :class:`ImageError` that names the file."""
+    try:
+        yield
+    except DAMAGED as error:
+        raise ImageError(f"{name} is damaged ({error}): copy it again from its source, or remove it.") from error
 
 
 def stored_values(dataset: Dataset, name: str) -> NDArray[Any]:
@@ -34,16 +59,17 @@ def stored_values(dataset: Dataset, name: str) -> NDArray[Any]:
     if "PixelData" not in dataset:
         raise ImageError(f"{name} has no pixel data: it was cut short or is not an image. Copy it again.")
     syntax = _syntax(dataset, name)
-    if not syntax.is_compressed:
-        _check_length(dataset, name)
-    values = _decoded(dataset, syntax, name)
-    values = values if syntax.is_compressed else _used_bits(values, dataset)
-    return values.reshape(-1, *values.shape[-2:])
+    with readable(name):
+        if not syntax.is_compressed:
+            _check_length(dataset, name)
+        values = _decoded(dataset, syntax, name)
+        values = values if syntax.is_compressed else _used_bits(values, dataset)
+        return values.reshape(-1, *values.shape[-2:])
 
 
 def _syntax(dataset: Dataset, name: str) -> UID:
     syntax = getattr(dataset, "file_meta", {}).get("TransferSyntaxUID")
-    if not syntax:
+    if not syntax or not UID(syntax).is_transfer_syntax:
         raise ImageError(f"{name} does not say how its pixels are encoded (0002,0010): export it again.")
     return UID(syntax)
 
@@ -67,8 +93,6 @@ def _decoded(dataset: Dataset, syntax: UID, name: str) -> NDArray[Any]:
             f"{name} is compressed as {syntax.name}, which could not be decoded here: it is damaged or of a kind "
             "not known here. Export the series without compression."
         ) from error
-    except DAMAGED as error:
-        raise ImageError(f"the pixels of {name} are damaged ({error}): copy it again from its source.") from error
 
 
 def _by_gdcm(dataset: Dataset) -> NDArray[Any] | None:

@@ -25,11 +25,11 @@ class Member:
     name: str
     open: Callable[[], IO[bytes]]
 
-    def read(self) -> bytes:
-        """All of it; raises :class:`ImageError` where the file or its zip is damaged."""
+    def read(self, size: int = -1) -> bytes:
+        """All of it, or its first bytes; raises :class:`ImageError` where the file or its zip is damaged."""
         try:
             with self.open() as stream:
-                return stream.read()
+                return stream.read(size)
         except UNREADABLE as error:
             raise ImageError(f"{self.name} cannot be read ({error}): copy it again from its source.") from error
 

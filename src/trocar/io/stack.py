@@ -54,7 +54,8 @@ def stacked(frames: list[Frame]) -> Stack:
     kept, duplicates = _without_duplicates(ordered)
     if len(kept) < 2:
         raise ImageError(
-            f"{frames[0].instance.name}: one slice at {_place(kept[0])} is not a volume. Give the whole series."
+            f"{frames[0].instance.name}: one slice at {_place(kept[0])} is not a volume. "
+            "Give the folder of the whole series."
         )
     _check_gaps(kept, normal)
     affine, residual = _affine(kept)

@@ -70,7 +70,7 @@ def build_anatomy(ct: Volume, labels: Labels) -> Anatomy:
     cannot be told apart stays in the result with ``whole=False`` and a finding that says why.
     """
     levels = sorted(labels.vertebrae, key=lambda v: v.order)
-    surfaces = {v: Surface.of(labels.vertebrae[v]) for v in levels}
+    surfaces = {v: Surface.of(labels.vertebrae[v], ct) for v in levels}
     middles = {v: core(surfaces[v]) for v in levels}
     readings = {
         v: read_vertebra(

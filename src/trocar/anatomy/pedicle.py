@@ -5,33 +5,42 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import label as components
 
 from trocar.anatomy.frame import exit_mm
 from trocar.anatomy.surface import Surface
 from trocar.anatomy.tube import Tube
-from trocar.geometry import Line, Pose, Side, Vector, unit
+from trocar.geometry import Line, Pose, Side, Vector, angle_deg, unit
 
-#: Half the side of a square cross-section, mm: the highest pedicles are 18 mm, the widest L5 22 mm.
-SECTION_HALF_MM = 15.0
-#: Sampling within a cross-section, mm.
-SECTION_STEP_MM = 0.5
-#: Cross-sections are taken this far to either side of the middle, mm, and this far apart.
-SECTION_REACH_MM = 9.0
+#: Half the sides of the first cross-sections, across and up, mm: the widest L5 is 22 mm, the tallest T11 20 mm.
+FIRST_HALF_MM = (13.0, 13.0)
+#: Later cross-sections are cut off this far outside the isthmus, mm: what melts in there weighs little.
+WINDOW_BEYOND_MM = 1.5
+#: Sampling within a cross-section, mm, and distance between two of them, mm.
+SECTION_STEP_MM = 0.6
 SECTION_PITCH_MM = 0.75
-#: A cross-section larger than the smallest by this share counts 1/e towards the axis: the neck ends smoothly.
-NECK_GROWTH = 0.15
+#: Angles of convergence tried first, degrees.
+FIRST_ANGLES_DEG = (0.0, 12.0, 24.0, 36.0)
+#: Cross-sections are taken this far to either side of the middle, mm, at first and later.
+FIRST_REACH_MM = 7.5
+REACH_MM = 6.0
+#: The isthmus lies between these depths of the canal: 0 is its front wall, 1 its back wall.
+ISTHMUS_DEPTH = (-0.15, 0.45)
+#: The isthmus may move this far along the axis per round, mm.
+STRAY_MM = 1.5
+#: A cross-section larger than the smallest by this share counts half towards the axis.
+NECK_GROWTH = 0.25
 #: The neck is not followed farther from the isthmus than this, mm.
 NECK_HALF_MM = 4.5
-#: After the first round the isthmus may move this far along the axis per round, mm.
-STRAY_MM = 2.0
-#: Share of the correction applied each round; the end point is the same, the way there is calm.
+#: Share of the turn applied each round: the end is the same, the way there is calm.
 DAMPING = 0.6
-#: Rounds of axis -> cross-sections -> axis.
+#: Rounds of axis -> cross-sections -> axis, and the turn at which they end, degrees.
 AXIS_ROUNDS = 12
+STANDS_DEG = 0.1
 #: Keeps the slope of a very short neck from running away, mm2.
 SPREAD_FLOOR_MM2 = 0.5
+#: Smallest weighted depth of bone beside the canal that is taken for a pedicle, mm2.
+LEAST_SEED_MM2 = 4.0
 #: Lines averaged for a width or a height lie within this of the centre, mm.
 CHORD_BAND_MM = 1.0
 
@@ -48,31 +57,43 @@ class Isthmus:
     neck_mm: tuple[float, float]
 
 
-def find_isthmus(
-    surface: Surface, pose: Pose, tube: Tube, side: Side, heights_mm: tuple[float, float]
-) -> Isthmus | None:
+@dataclass(frozen=True)
+class Sections:
+    """Cross-sections along a line: place, area, centroid and half-axes (of the ellipse of equal moments), mm."""
+
+    t: Vector
+    area: Vector
+    u: Vector
+    v: Vector
+    half_u: Vector
+    half_v: Vector
+
+    @property
+    def found(self) -> Vector:
+        """Where there is bone on the line."""
+        return np.isfinite(self.area)
+
+
+def find_isthmus(surface: Surface, pose: Pose, tube: Tube, side: Side, heights_mm: tuple[float, float]) -> Isthmus | None:
     """The isthmus of one pedicle, or None where no bone bridges body and arch beside the canal.
 
-    Cross-sections square to the axis are taken from the canal's front to its middle; the axis is the
-    line through the centroids of those about as small as the smallest, and is refined until it stands.
+    Cross-sections square to the axis are taken beside the front half of the canal. The axis is the
+    line through the centroids of those about as small as the smallest, and is refined until it
+    stands. Each section is cut off just outside the isthmus, so that the body, the articular and
+    the transverse process, into which the pedicle melts, cannot pull the axis towards themselves.
     """
     start = _seed(surface, pose, tube, side, heights_mm)
     if start is None:
         return None
-    line = Line(pose.to_world(start), -pose.posterior)
-    found = None
-    for n in range(AXIS_ROUNDS):
-        found = _neck(surface, pose, tube, line, SECTION_REACH_MM if n == 0 else STRAY_MM)
+    line, half_mm = _first_line(surface, pose, tube, side, pose.to_world(start))
+    area, neck = np.nan, (0.0, 0.0)
+    for _ in range(AXIS_ROUNDS):
+        found = _neck(surface, pose, tube, line, half_mm)
         if found is None:
             return None
-        turned = float(np.arccos(np.clip(found[0].direction @ line.direction, -1.0, 1.0)))
-        moved = float(line.distance_mm(found[0].point_mm))
-        line = found[0]
-        if turned < 1e-3 and moved < 0.05:
+        before, (line, half_mm, area, neck) = line, found
+        if angle_deg(before.direction, line.direction) < STANDS_DEG:
             break
-    if found is None:
-        return None
-    line, area, neck = found
     width, height = _size(surface, pose, line)
     return Isthmus(side, line, width, height, area, neck)
 
@@ -90,75 +111,111 @@ def _seed(surface: Surface, pose: Pose, tube: Tube, side: Side, heights_mm: tupl
     if count == 0:
         return None
     weights = np.array([float((depth[region == n] ** 2).sum()) for n in range(1, count + 1)])
-    best = region == int(weights.argmax()) + 1
-    if weights.max() < 4.0:
+    if weights.max() * step**2 < LEAST_SEED_MM2:
         return None
+    best = region == int(weights.argmax()) + 1
     return np.average(local[best], axis=0, weights=depth[best] ** 2)
 
 
-def _neck(
-    surface: Surface, pose: Pose, tube: Tube, line: Line, stray_mm: float
-) -> tuple[Line, float, tuple[float, float]] | None:
-    """The axis through the neck's cross-sections, the smallest area, and the neck's extent along the axis."""
-    across, up = square_to(line.direction, pose)
-    t = np.arange(-SECTION_REACH_MM, SECTION_REACH_MM + 1e-6, SECTION_PITCH_MM)
+def _first_line(
+    surface: Surface, pose: Pose, tube: Tube, side: Side, start_mm: Vector
+) -> tuple[Line, tuple[float, float]]:
+    """Through the seed, converging by the angle at which its narrowest place is narrowest; and half its size."""
+    best, half, least = Line(start_mm, -pose.posterior), FIRST_HALF_MM, np.inf
+    for angle in np.radians(FIRST_ANGLES_DEG):
+        direction = -np.cos(angle) * pose.posterior - side.sign * np.sin(angle) * pose.left
+        line = Line(start_mm, direction)
+        s = _sections(surface, pose, line, _beside(pose, tube, line, FIRST_REACH_MM), FIRST_HALF_MM)
+        waist = _waists(s.area)
+        if np.isfinite(waist).any() and np.nanmin(waist) < least:
+            n = int(np.nanargmin(waist))
+            across, up = square_to(direction, pose)
+            best, least = Line(line.at(s.t[n]) + s.u[n] * across + s.v[n] * up, direction), float(s.area[n])
+            half = _window(s, n)
+    return best, half
+
+
+def _waists(area: Vector) -> Vector:
+    """``area`` where it is no larger than both neighbours', NaN elsewhere and at the ends."""
+    out = np.full(len(area), np.nan)
+    middle = area[1:-1]
+    out[1:-1] = np.where((middle <= area[:-2]) & (middle <= area[2:]), middle, np.nan)
+    return out
+
+
+def _window(s: Sections, n: int) -> tuple[float, float]:
+    """Half the sides of later sections: just outside the ellipse of the section ``n``."""
+    return (
+        min(float(s.half_u[n]) + WINDOW_BEYOND_MM, FIRST_HALF_MM[0]),
+        min(float(s.half_v[n]) + WINDOW_BEYOND_MM, FIRST_HALF_MM[1]),
+    )
+
+
+def _beside(pose: Pose, tube: Tube, line: Line, reach_mm: float) -> Vector:
+    """Places along a line (mm, symmetric about its point) that lie beside the front of the canal."""
+    n = int(reach_mm / SECTION_PITCH_MM)
+    t = np.arange(-n, n + 1) * SECTION_PITCH_MM
     where = pose.to_local(line.point_mm + t[:, None] * line.direction)
-    depth_in_canal = (where[:, 1] - tube.slope * where[:, 2] - tube.front_y_mm) / (tube.back_y_mm - tube.front_y_mm)
-    allowed = (depth_in_canal > -0.2) & (depth_in_canal < 0.5)
-    if allowed.sum() < 3:
-        return None
-    t = t[allowed]
-    area, u, v = _sections(surface, line, across, up, t)
-    if not np.isfinite(area).any():
-        return None
-    smooth = np.convolve(np.pad(np.nan_to_num(area, nan=1e9), 1, mode="edge"), np.full(3, 1 / 3), mode="valid")
-    least = int(np.where(np.abs(t) <= stray_mm, smooth, np.inf).argmin())
-    ratio = np.where(np.isfinite(area), area, np.inf) / smooth[least]
-    weight = np.exp(-((np.maximum(ratio - 1.0, 0.0) / NECK_GROWTH) ** 2)) * (np.abs(t - t[least]) <= NECK_HALF_MM)
-    weight *= _around(np.isfinite(area), least)
-    neck = weight > 0.05
-    if neck.sum() < 2:
-        return None
-    s = t[neck] - t[least]
-    (u0, du), (v0, dv) = (_regress(s, c[neck], weight[neck]) for c in (u, v))
-    point = line.point_mm + t[least] * line.direction + u0 * across + v0 * up
-    direction = unit(line.direction + DAMPING * (du * across + dv * up))
-    return Line(point, direction), float(area[least]), (float(s.min()), float(s.max()))
+    depth = (where[:, 1] - tube.slope * where[:, 2] - tube.front_y_mm) / (tube.back_y_mm - tube.front_y_mm)
+    return t[(depth > ISTHMUS_DEPTH[0]) & (depth < ISTHMUS_DEPTH[1])]
 
 
 def square_to(direction: Vector, pose: Pose) -> tuple[Vector, Vector]:
     """Unit vectors square to ``direction``: across (to the left) and up."""
     up = unit(pose.superior - (pose.superior @ direction) * direction)
-    across = np.cross(up, -direction) * -1.0
-    across = across if across @ pose.left > 0 else -across
-    return across, up
+    across = np.cross(up, direction)
+    return (across if across @ pose.left > 0 else -across), up
 
 
-def _sections(surface: Surface, line: Line, across: Vector, up: Vector, t: Vector) -> tuple[Vector, Vector, Vector]:
-    """Area and centroid (along ``across`` and ``up``) of the bone around the line at each ``t``; NaN outside bone."""
-    s = np.arange(-SECTION_HALF_MM, SECTION_HALF_MM + 1e-6, SECTION_STEP_MM)
-    vv, uu = np.meshgrid(s, s, indexing="ij")
+def _neck(
+    surface: Surface, pose: Pose, tube: Tube, line: Line, half_mm: tuple[float, float]
+) -> tuple[Line, tuple[float, float], float, tuple[float, float]] | None:
+    """The axis through the neck's cross-sections, their window, the smallest area, and the neck's extent."""
+    s = _sections(surface, pose, line, _beside(pose, tube, line, REACH_MM), half_mm)
+    if s.found.sum() < 3:
+        return None
+    smooth = np.convolve(np.pad(np.nan_to_num(s.area, nan=1e9), 1, mode="edge"), np.full(3, 1 / 3), mode="valid")
+    least = int(np.where((np.abs(s.t) <= STRAY_MM) & s.found, smooth, np.inf).argmin())
+    if not s.found[least]:
+        return None
+    weight = _weights(s, least, float(smooth[least]))
+    neck = weight > 0.05
+    across, up = square_to(line.direction, pose)
+    (u0, du), (v0, dv) = (_regress(s.t[neck] - s.t[least], c[neck], weight[neck]) for c in (s.u, s.v))
+    point = line.at(float(s.t[least])) + u0 * across + v0 * up
+    direction = unit(line.direction + DAMPING * (du * across + dv * up))
+    ends = s.t[neck] - s.t[least]
+    return Line(point, direction), _window(s, least), float(s.area[least]), (float(ends.min()), float(ends.max()))
+
+
+def _weights(s: Sections, least: int, smallest: float) -> Vector:
+    """How much each section counts: fully while about as small as the smallest, then falling steeply."""
+    growth = np.maximum(np.where(s.found, s.area, np.inf) / smallest - 1.0, 0.0)
+    near = np.abs(s.t - s.t[least]) <= NECK_HALF_MM
+    run, _ = components(s.found)
+    return np.where(near & (run == run[least]), 1.0 / (1.0 + (growth / NECK_GROWTH) ** 6), 0.0)
+
+
+def _sections(surface: Surface, pose: Pose, line: Line, t: Vector, half_mm: tuple[float, float]) -> Sections:
+    """Cross-sections of the bone around the line at each ``t``, within a window; NaN where the line is outside bone."""
+    across, up = square_to(line.direction, pose)
+    nu, nv = (int(np.ceil(h / SECTION_STEP_MM)) for h in half_mm)
+    vv, uu = np.meshgrid(np.arange(-nv, nv + 1) * SECTION_STEP_MM, np.arange(-nu, nu + 1) * SECTION_STEP_MM, indexing="ij")
     offset = uu[..., None] * across + vv[..., None] * up
-    points = line.point_mm + t[:, None, None, None] * line.direction + offset
-    values = surface.at(points)
+    values = surface.at(line.point_mm + t[:, None, None, None] * line.direction + offset)
     share = np.clip(0.5 - values / SECTION_STEP_MM, 0.0, 1.0)
-    area, u, v = (np.full(len(t), np.nan) for _ in range(3))
-    mid = len(s) // 2
+    out = np.full((5, len(t)), np.nan)
     for n in range(len(t)):
         region, _ = components(share[n] > 0.0)
-        if region[mid, mid] == 0:
+        if region[nv, nu] == 0:
             continue
-        part = np.where(region == region[mid, mid], share[n], 0.0)
+        part = np.where(region == region[nv, nu], share[n], 0.0)
         total = float(part.sum())
-        area[n] = total * SECTION_STEP_MM**2
-        u[n], v[n] = float((part * uu).sum()) / total, float((part * vv).sum()) / total
-    return area, u, v
-
-
-def _around(flags: NDArray[np.bool_], at: int) -> NDArray[np.bool_]:
-    """The run of True that holds ``at``."""
-    region, _ = components(flags)
-    return np.asarray(region == region[at])
+        u, v = float((part * uu).sum()) / total, float((part * vv).sum()) / total
+        half_u = 2.0 * np.sqrt(float((part * (uu - u) ** 2).sum()) / total)
+        half_v = 2.0 * np.sqrt(float((part * (vv - v) ** 2).sum()) / total)
+        out[:, n] = total * SECTION_STEP_MM**2, u, v, half_u, half_v
+    return Sections(t, *out)
 
 
 def _regress(t: Vector, values: Vector, weights: Vector) -> tuple[float, float]:

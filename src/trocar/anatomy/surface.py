@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import affine_transform, map_coordinates
+from scipy.ndimage import affine_transform, binary_dilation, map_coordinates, maximum_filter, minimum_filter
 
 from trocar.geometry import Pose
 from trocar.volume import Volume
 
 #: How far around the bone the distance is known, mm; beyond, the value at the edge is repeated.
 MARGIN_MM = 6.0
+#: Bone and what lies beside it differ by at least this where CT numbers place the wall, HU: 4 SD of a noisy scan.
+LEAST_CONTRAST_HU = 120.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,14 +31,23 @@ class Surface:
     volume: Volume
 
     @classmethod
-    def of(cls, mask: Volume) -> Surface:
-        """The surface of ``mask`` (bool), padded with outside on every side."""
+    def of(cls, mask: Volume, ct: Volume | None = None) -> Surface:
+        """The surface of ``mask`` (bool), padded with outside on every side.
+
+        With ``ct``, of which the mask lies on a sub-grid, the wall within each pair of voxels is
+        placed by how much bone the CT numbers say they hold; it stays between their centres.
+        """
         pad = [int(np.ceil(MARGIN_MM / s)) for s in mask.spacing_mm]
-        inside = np.pad(mask.array.astype(np.uint8), [(p, p) for p in pad])
+        inside = np.pad(mask.array.astype(bool), [(p, p) for p in pad])
         affine = mask.affine.copy()
         affine[:3, 3] = mask.world_mm([-p for p in pad])
-        distance = 0.5 * (_maurer(inside, mask.spacing_mm) - _maurer(1 - inside, mask.spacing_mm))
-        return cls(Volume(distance.astype(np.float32), affine, mask.frame_of_reference, unit="mm"))
+        numbers = inside.astype(np.uint8)
+        distance = 0.5 * (_maurer(numbers, mask.spacing_mm) - _maurer(1 - numbers, mask.spacing_mm))
+        volume = Volume(distance.astype(np.float32), affine, mask.frame_of_reference, unit="mm")
+        if ct is None:
+            return cls(volume)
+        hu = ct.onto(volume, outside=float("nan")).array
+        return cls(replace(volume, array=_placed_by_hu(volume.array, inside, hu, mask.spacing_mm)))
 
     def at(self, points_mm: ArrayLike) -> NDArray[np.float64]:
         """Signed distance at LPS points ``(..., 3)``, mm."""
@@ -54,6 +65,34 @@ def _maurer(inside: NDArray[np.uint8], spacing_mm: tuple[float, float, float]) -
     image = sitk.GetImageFromArray(inside)
     image.SetSpacing(spacing_mm[::-1])
     return sitk.GetArrayFromImage(sitk.SignedMaurerDistanceMap(image, False, False, True))
+
+
+def _placed_by_hu(
+    distance: NDArray[np.float32], inside: NDArray[np.bool_], hu: NDArray[np.float32], spacing_mm: tuple[float, ...]
+) -> NDArray[np.float32]:
+    """The distance with voxels at the wall replaced by half a voxel times the bone they lack or hold.
+
+    A voxel's share of bone is where its CT number lies between the lowest outside and the highest
+    inside among its neighbours. Where they differ by less than :data:`LEAST_CONTRAST_HU`, or the CT
+    ends, the mask alone decides.
+    """
+    wall = binary_dilation(inside) & binary_dilation(~inside)
+    known = np.isfinite(hu)
+    bright = maximum_filter(np.where(inside & known, hu, -np.inf), size=3)[wall]
+    dark = minimum_filter(np.where(~inside & known, hu, np.inf), size=3)[wall]
+    contrast = bright - dark
+    usable = np.isfinite(contrast) & (contrast >= LEAST_CONTRAST_HU)
+    share = np.full(contrast.shape, 0.5)
+    share[usable] = np.clip((hu[wall][usable] - dark[usable]) / contrast[usable], 0.0, 1.0)
+    usable &= np.isfinite(share)
+    own = inside[wall]
+    share = np.where(own, np.maximum(share, 0.5), np.minimum(share, 0.5))
+    reach = np.abs(distance[wall]) * 2.0
+    out = distance.copy()
+    # a voxel that is wholly bone, or not at all, keeps the distance the mask gives it
+    nudge = 1e-4 * np.where(own, -1.0, 1.0)
+    out[wall] = np.where(usable, (0.5 - share) * reach + nudge, distance[wall])
+    return out
 
 
 @dataclass(frozen=True)

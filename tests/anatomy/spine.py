@@ -10,7 +10,7 @@ from trocar.volume import Volume
 #: Body half-axes (left, posterior, superior), mm, and distance to the next lower bone, by region.
 SIZES = {
     "cervical": ((9.0, 7.0, 6.0), 16.0),
-    "thoracic": ((14.0, 13.0, 9.0), 24.0),
+    "thoracic": ((17.0, 14.5, 11.0), 26.0),
     "lumbar": ((21.0, 16.0, 13.0), 35.0),
     "sacral": ((22.0, 16.0, 13.0), 34.0),
 }
@@ -54,7 +54,10 @@ def _bone(x: np.ndarray, y: np.ndarray, z: np.ndarray, half: tuple[float, float,
     body = ((x / a) ** 2 + (y / b) ** 2 < 1) & (np.abs(z) < c)
     ring = np.hypot(x, (y - b - 8.0))
     arch = (ring > 9.0) & (ring < 14.0) & (np.abs(z) < 0.7 * c)
-    return body | arch
+    # articular processes: as in the patient, the highest and lowest points of a vertebra, and slender
+    superior = (np.hypot(np.abs(x) - 11.5, y - b - 5.0) < 3.5) & (z > 0) & (z < 1.25 * c)
+    inferior = (np.hypot(np.abs(x) - 11.5, y - b - 13.0) < 3.5) & (z < 0) & (z > -1.25 * c)
+    return body | arch | superior | inferior
 
 
 def _inner(bone: np.ndarray) -> np.ndarray:

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 from scipy import ndimage
 
-from trocar.anatomy.labels import boxes_by_number
 from trocar.errors import FrameMismatchError, ImageError
 from trocar.io.label_map import Layer
 from trocar.measure import Finding, Severity
@@ -16,6 +15,10 @@ from trocar.volume import Volume
 #: Least share of the smaller of the two scans' boxes that lies in the other, where no frame of reference tells that
 #: they belong together. A crop of the scan passes; two scans that merely touch do not.
 OVERLAP_MIN = 0.5
+
+#: A face this large on the edge of a label volume is a cut through the bone, mm2: less than half the cross-section of
+#: the smallest thoracic body, and more than the tips of two articular processes.
+CUT_FACE_MM2 = 150.0
 
 
 def onto_grid(layer: Layer, on: Volume, title: str) -> tuple[Layer, tuple[Finding, ...]]:
@@ -80,19 +83,23 @@ def _told(labels: Volume, on: Volume, title: str) -> Finding:
 
 
 def cut_numbers(labels: Volume, on: Volume) -> set[int]:
-    """Numbers that reach an edge of the label volume which itself lies within the CT: labels cut by their own grid."""
-    inside = [(axis, end) for axis in range(3) for end in (0, 1) if _edge_within(labels, on, axis, end)]
-    return {
-        number
-        for number, box in boxes_by_number(labels).items()
-        for axis, end in inside
-        if (box[axis].start == 0 if end == 0 else box[axis].stop == labels.shape[axis])
-    }
+    """Numbers with a broad face on the upper or lower edge of the label volume, where that lies within the CT.
+
+    They are cut by their own grid. Labels are often cropped to what they mark (Slicer does, and DICOM
+    leaves out empty frames); then processes touch those edges, but no broad face does.
+    """
+    face_mm2 = labels.spacing_mm[1] * labels.spacing_mm[2]
+    cut: set[int] = set()
+    for k in (0, labels.shape[0] - 1):
+        if _ends_within(labels, on, k):
+            numbers, counts = np.unique(labels.array[k], return_counts=True)
+            cut |= {int(n) for n, count in zip(numbers, counts, strict=True) if n and count * face_mm2 >= CUT_FACE_MM2}
+    return cut
 
 
-def _edge_within(labels: Volume, on: Volume, axis: int, end: int) -> bool:
-    """Whether the middle of a face of the label volume lies inside the CT by more than a voxel of either."""
-    index = (np.asarray(labels.shape, dtype=float) - 1) / 2
-    index[axis] = -1.5 if end == 0 else labels.shape[axis] + 0.5
-    place = on.index_kji(labels.world_mm(index))
+def _ends_within(labels: Volume, on: Volume, k: int) -> bool:
+    """Whether the CT goes on by more than a voxel of the labels beyond the middle of their end slice ``k``."""
+    middle = (np.asarray(labels.shape, dtype=float) - 1) / 2
+    middle[0] = k + (1.5 if k else -1.5)
+    place = on.index_kji(labels.world_mm(middle))
     return bool(np.all((place >= 0) & (place <= np.asarray(on.shape) - 1)))

@@ -1,0 +1,249 @@
+"""The command line as a user meets it: what it writes, and one clear sentence for each thing it refuses."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from click.testing import CliRunner, Result
+
+from trocar.anatomy.levels import Level
+from trocar.anatomy.phantom import PhantomSpec, phantom
+from trocar.cli import main
+from trocar.io.phantom_files import write_phantom
+from trocar.io.plan_file import read_plan
+
+sys.path.insert(0, str(Path(__file__).parent / "io"))
+from dicom_fixtures import ct_series, write
+
+SCHEME = "totalseg-v2"
+
+
+@dataclass(frozen=True)
+class Files:
+    """A phantom as NIfTI and as a DICOM folder, and its labels."""
+
+    scan: Path
+    labels: Path
+    dicom: Path
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    folder = tmp_path_factory.mktemp("phantom")
+    patient = phantom(PhantomSpec(levels=(Level.L1, Level.L2, Level.L3), focus=Level.L2, voxel_mm=(2.5, 1.0, 1.0)))
+    scan, labels = write_phantom(patient, folder)
+    hu = np.rint(patient.ct.array).astype(np.int16)
+    return Files(scan, labels, write(ct_series(hu, patient.ct.affine), folder / "CT"))
+
+
+def trocar(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+def plan_arguments(files: Files, out: Path, *more: object) -> tuple[object, ...]:
+    return ("plan", files.scan, "--labels", files.labels, "--scheme", SCHEME, "--level", "L2", "--out", out, *more)
+
+
+def test_plan_writes_report_plan_and_figures(files: Files, tmp_path: Path) -> None:
+    result = trocar(*plan_arguments(files, tmp_path / "out"))
+    assert result.exit_code == 0, result.output
+    written = {p.name for p in (tmp_path / "out").iterdir()}
+    assert {"report.html", "report.pdf", "plan.json", "figures"} <= written
+    document = json.loads((tmp_path / "out" / "plan.json").read_text())
+    path = document["options"][0]["trajectories"][0]
+    assert path["level"] == "L2"
+    assert path["approach"] == "transpedicular"  # C21: lumbar through the pedicle
+    assert all(len(path[name]) == 3 for name in ("skin_mm", "entry_mm", "target_mm"))
+    assert path["instrument"]["outer_diameter_mm"] == 3.048
+    assert "canal" in path["clearance_mm"]
+    assert 0.0 <= path["breach_probability"] <= 1.0
+    assert "NOT CHECKED" in result.stdout
+    assert "small bowel" in result.stdout.replace("_", " ")
+    assert "not a medical device" in result.stdout
+
+
+def test_a_plan_read_back_is_equal_and_replays(files: Files, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert trocar(*plan_arguments(files, out)).exit_code == 0
+    replay = trocar("replay", out / "plan.json", files.scan, "--labels", files.labels, "--scheme", SCHEME)
+    assert replay.exit_code == 0, replay.output
+    assert "same plan" in replay.stdout
+    cite = trocar("cite", out / "plan.json")
+    assert cite.exit_code == 0
+    assert len(cite.stdout.splitlines()) >= 3
+    assert read_plan(out) == read_plan(out / "plan.json")
+
+
+def test_a_plan_of_other_files_does_not_replay(files: Files, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert trocar(*plan_arguments(files, out)).exit_code == 0
+    result = trocar("replay", out, files.dicom, "--labels", files.labels, "--scheme", SCHEME)
+    assert result.exit_code == 1
+    assert "not the files" in result.stderr
+
+
+def test_dicom_and_nifti_of_one_scan_give_one_path(files: Files, tmp_path: Path) -> None:
+    for source in (files.scan, files.dicom):
+        arguments = ("plan", source, "-s", files.labels, "--scheme", SCHEME, "--level", "L2")
+        assert trocar(*arguments, "-o", tmp_path / source.name).exit_code == 0
+    one, two = (read_plan(tmp_path / source.name).best.trajectories[0] for source in (files.scan, files.dicom))
+    np.testing.assert_allclose(one.target_mm, two.target_mm, atol=1e-3)
+    np.testing.assert_allclose(one.entry_mm, two.entry_mm, atol=1e-3)
+
+
+def test_info_lists_what_is_whole_and_measured(files: Files) -> None:
+    result = trocar("info", files.scan, "--labels", files.labels, "--scheme", SCHEME, "--json")
+    assert result.exit_code == 0, result.output
+    level = json.loads(result.stdout)["levels"]["L2"]
+    assert level["whole"]
+    assert any("hu" in m["name"] or "trabecular" in m["name"] for m in level["measures"])
+
+
+@pytest.mark.parametrize("what", ["levels", "schemes", "procedures", "instruments", "approaches"])
+def test_list(what: str) -> None:
+    assert trocar("list", what).stdout.strip()
+    assert json.loads(trocar("list", what, "--json").stdout)[what]
+
+
+# --- what is refused: (how the input is spoiled, exit code, what the sentence must say) -----------
+
+Spoil = Callable[[Files, Path], tuple[object, ...]]
+
+
+def _plan(
+    files: Files, out: Path, *more: object, scan: object = None, labels: object = None,
+    scheme: str | None = SCHEME, level: str = "L2",
+) -> tuple[object, ...]:  # fmt: skip
+    named = ("--scheme", scheme) if scheme else ()
+    return (
+        "plan", scan or files.scan, "--labels", labels or files.labels, *named, "--level", level, "--out", out, *more,
+    )  # fmt: skip
+
+
+def _image(array: np.ndarray, like: Path, path: Path) -> Path:
+    source = sitk.ReadImage(str(like))
+    image = sitk.GetImageFromArray(array)
+    image.CopyInformation(source)
+    sitk.WriteImage(image, str(path))
+    return path
+
+
+def _dicom(files: Files, tmp: Path, keep: Callable[[int], bool] = lambda k: True, **tags: object) -> Path:
+    volume = sitk.ReadImage(str(files.scan))
+    array = sitk.GetArrayFromImage(volume)
+    affine = np.diag([*volume.GetSpacing(), 1.0])
+    affine[:3, 3] = volume.GetOrigin()
+    return write([d for k, d in enumerate(ct_series(array, affine, **tags)) if keep(k)], tmp / "spoiled")
+
+
+def _two_series(files: Files, tmp: Path) -> Path:
+    folder = _dicom(files, tmp)
+    other = ct_series(np.zeros((4, 8, 8), np.int16), np.diag([1.0, 1.0, 2.0, 1.0]), SeriesInstanceUID="1.2.3.4")
+    write(other, folder, [f"other{n}.dcm" for n in range(4)])
+    return folder
+
+
+def _moved(files: Files, tmp: Path, by_mm: float) -> Path:
+    image = sitk.ReadImage(str(files.labels))
+    to = tmp / "moved.nii.gz"
+    x, y, z = image.GetOrigin()
+    image.SetOrigin((x, y + by_mm, z + 3.0 * by_mm))
+    sitk.WriteImage(image, str(to))
+    return to
+
+
+def _empty(files: Files, tmp: Path) -> Path:
+    return _image(
+        np.zeros_like(sitk.GetArrayFromImage(sitk.ReadImage(str(files.labels)))), files.labels, tmp / "e.nii.gz"
+    )
+
+
+def _cut(files: Files, tmp: Path, below_mm: float) -> Path:
+    """The scan, and beside it its labels, with the lowest ``below_mm`` removed."""
+    for path in (files.scan, files.labels):
+        image = sitk.ReadImage(str(path))
+        k = round(below_mm / image.GetSpacing()[2])
+        sitk.WriteImage(image[:, :, k:], str(tmp / path.name))
+    return tmp / files.scan.name
+
+
+def _colour(files: Files, tmp: Path) -> Path:
+    image = sitk.Compose([sitk.Image(8, 8, 8, sitk.sitkUInt8)] * 3)
+    sitk.WriteImage(image, str(tmp / "colour.nii.gz"))
+    return tmp / "colour.nii.gz"
+
+
+THICK = ("--outer-diameter-mm", "6", "--canal-margin-mm", "10", "--approach", "transpedicular")
+
+REFUSALS: dict[str, tuple[Spoil, int, str]] = {
+    "no such scan": (lambda f, t: _plan(f, t / "out", scan=t / "nowhere"), 1, "nowhere"),
+    "an empty folder": (lambda f, t: _plan(f, t / "out", scan=_made(t / "empty")), 1, "no "),
+    "several series": (lambda f, t: _plan(f, t / "out", scan=_two_series(f, t)), 1, "--series"),
+    "a missing slice": (lambda f, t: _plan(f, t / "out", scan=_dicom(f, t, lambda k: k != 20)), 1, "missing"),
+    "colour": (lambda f, t: _plan(f, t / "out", scan=_colour(f, t)), 1, "colour"),
+    "an MR scan": (lambda f, t: _plan(f, t / "out", scan=_dicom(f, t, Modality="MR")), 1, "CT"),
+    "an empty mask": (lambda f, t: _plan(f, t / "out", labels=_empty(f, t)), 1, "no "),
+    "a mask elsewhere": (lambda f, t: _plan(f, t / "out", labels=_moved(f, t, 400.0)), 1, "overlap"),
+    "a mask off the bone": (lambda f, t: _plan(f, t / "out", labels=_moved(f, t, -12.0)), 1, "bone"),
+    "no scheme": (lambda f, t: _plan(f, t / "out", scheme=None), 1, "--scheme"),
+    "a wrong scheme": (lambda f, t: _plan(f, t / "out", scheme="totalseg-v1"), 1, "totalseg-v2"),
+    "an unknown scheme": (lambda f, t: _plan(f, t / "out", scheme="mine"), 2, "mine"),
+    "an absent level": (lambda f, t: _plan(f, t / "out", level="T3"), 1, "T3"),
+    "no level": (lambda f, t: _plan(f, t / "out", level="X9"), 2, "X9"),
+    "a level cut by the scan": (
+        lambda f, t: _plan(f, t / "out", scan=_cut(f, t, 25.0), labels=t / "labels.nii.gz", level="L3"), 1, "not whole",
+    ),
+    "an unknown procedure": (lambda f, t: _plan(f, t / "out", "--procedure", "magic"), 2, "magic"),
+    "a value out of range": (lambda f, t: _plan(f, t / "out", "--canal-margin-mm", "40"), 2, "0 to 10"),
+    "a name for a pseudonym": (lambda f, t: _plan(f, t / "out", "--case", "Jane Doe"), 2, "pseudonym"),
+    "a needle too thick": (lambda f, t: _plan(f, t / "out", *THICK), 1, "in the way"),
+    "results over a file": (lambda f, t: _plan(f, _file(t / "out")), 1, "is a file"),
+    "results over the input": (lambda f, t: _plan(f, f.dicom, scan=f.dicom), 1, "is the input"),
+    "results within the input": (lambda f, t: _plan(f, f.dicom / "out", scan=f.dicom), 1, "inside"),
+    "no labels": (lambda f, t: ("plan", f.scan, "--level", "L2", "--out", t / "out"), 2, "--labels"),
+    "no scan": (lambda f, t: ("plan", "--labels", f.labels, "--level", "L2", "--out", t / "out"), 2, "scan"),
+    "a plan that is none": (lambda f, t: ("cite", _file(t / "plan.json")), 1, "JSON"),
+    "no plan": (lambda f, t: ("cite", t / "plan.json"), 1, "cannot be read"),
+}  # fmt: skip
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def _file(path: Path) -> Path:
+    path.write_text("mine")
+    return path
+
+
+def _tree(*folders: Path) -> dict[Path, int]:
+    return {p: p.stat().st_size for folder in folders for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("what", REFUSALS)
+def test_what_is_refused_is_said_and_writes_nothing(files: Files, tmp_path: Path, what: str) -> None:
+    spoil, code, sentence = REFUSALS[what]
+    arguments = spoil(files, tmp_path)
+    before = _tree(tmp_path, files.dicom)
+    result = trocar(*arguments)
+    assert result.exit_code == code, result.output
+    assert sentence in result.stderr
+    assert "Traceback" not in result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    assert _tree(tmp_path, files.dicom) == before
+
+
+def test_demo_compares_with_the_truth(tmp_path: Path) -> None:
+    result = trocar("demo", "--out", tmp_path / "demo", "-q")
+    assert result.exit_code == 0, result.output
+    assert "Compared with the drawing of L1" in result.stdout
+    assert (tmp_path / "demo" / "report.pdf").read_bytes().startswith(b"%PDF")
+    assert result.stderr == ""

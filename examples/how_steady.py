@@ -5,7 +5,7 @@ The spreads are those measured with a CT laser and free hand (Korean J Radiol 20
 
 import trocar
 from trocar.anatomy.phantom import PhantomSpec, phantom
-from trocar.procedures.vertebroplasty import Vertebroplasty
+from trocar.procedures import Vertebroplasty
 
 HANDS = {"CT laser": (0.8, 1.3), "default": (1.5, 2.5), "free hand": (6.1, 3.4)}
 

@@ -2,7 +2,7 @@
 
 import trocar
 from trocar.anatomy.phantom import PhantomSpec, phantom
-from trocar.procedures.vertebroplasty import Vertebroplasty
+from trocar.procedures import Vertebroplasty
 
 patient = phantom(PhantomSpec(levels=("T12", "L1", "L2"), focus="L1"))
 

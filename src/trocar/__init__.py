@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from trocar.reporting.report import report as report
     from trocar.treatment import Plan as Plan
     from trocar.treatment import plan as plan
-    from trocar.treatment import procedures as procedures
     from trocar.treatment import simulate as simulate
     from trocar.volume import Volume as Volume
 
@@ -45,7 +44,6 @@ _HOME = {
     "TrocarError": "trocar.errors",
     "Volume": "trocar.volume",
     "plan": "trocar.treatment",
-    "procedures": "trocar.treatment",
     "read_anatomy": "trocar.io.patient",
     "read_ct": "trocar.io.ct",
     "read_plan": "trocar.io.plan_file",

@@ -123,21 +123,32 @@ def make_anatomy() -> Anatomy:
 
 def make_trajectory(side: Side) -> Trajectory:
     target, entry = np.array([0.0, -5.0, 0.0]), np.array([side.sign * 18.0, 30.0, 5.0])
-    skin = entry + 1.15 * (entry - target)
+    skin = entry + 0.86 * (entry - target)
     clearances = (
-        Clearance("spinal_canal", 2.6, 0.5, 2.0),
-        Clearance("pedicle_wall", 2.5, 0.5, 1.0),
+        Clearance("canal", 2.6, 0.5, 2.0),
+        Clearance("pedicle_wall_medial", 2.5, 0.5, 1.0),
         Clearance("aorta", 11.2, 0.5, 5.0),
         Clearance("lung_right", 4.1, 0.5, 5.0),
     )
-    breach = Measure("breach probability", 0.034, "1", 0.02, 0.05, "95 %", "hand error 1.5 mm, 2.5°")
+    how = "hand error 1.5 mm, 2.5°"
+    breach = Measure("breach_probability", 0.034, "1", 0.02, 0.05, "95 %", how)
+    measures = (
+        Measure("transverse_angle", 27.0, "deg", method="in the vertebra's own frame"),
+        Measure("tip_off_midline", 0.4, "mm", method="in the vertebra's own frame"),
+        Measure("breach_probability_canal", 0.021, "1", method=how),
+        Measure("breach_probability_lung", 0.0, "1", method=how),
+    )
     needle = Needle.of_gauge(11)
-    return Trajectory(Level.L1, side, "transpedicular", needle, skin, entry, target, clearances, breach)
+    return Trajectory(Level.L1, side, "transpedicular", needle, skin, entry, target, clearances, breach, measures)
 
 
 def make_plan(two_sided: bool = False) -> Plan:
     left, right = make_trajectory(Side.LEFT), make_trajectory(Side.RIGHT)
-    one = Option((left,), "Widest clearance to the canal and the tip at the midline.", (_mm("tip from midline", 0.4),))
+    one = Option(
+        (left,),
+        "Widest clearance to the canal and the tip at the midline.",
+        (Measure("slack", 0.6, "mm", method="least clearance beyond its margin"),),
+    )
     other = Option((right,), "Same path from the right; nearer to the lung.")
     both = Option((left, right), "Two needles, where one cannot reach the midline.")
     options = (both, one, other) if two_sided else (one, other, both)

@@ -113,7 +113,9 @@ def test_the_same_plan_gives_the_same_bytes(plan: Plan):
         ("lung_left", "lung"),
         ("foramen_right", "nerve-root foramen"),
         ("kidney_left", "kidney"),
-        ("liver", "liver"),
+        ("liver", "other organ"),
+        ("canal_L1", "spinal canal"),
+        ("iliac_artery_left", "other vessel"),
     ],
 )
 def test_each_structure_has_its_stroke(name, label):
@@ -122,7 +124,9 @@ def test_each_structure_has_its_stroke(name, label):
     assert stroke.label == label
 
 
-@pytest.mark.parametrize("name", ["rib_left_9", "vertebrae_L1", "autochthon_left", "sacrum", "hip_right"])
+@pytest.mark.parametrize(
+    "name", ["rib_left_9", "vertebrae_L1", "autochthon_left", "sacrum", "neighbouring_vertebrae", "endplate_inferior"]
+)
 def test_bone_and_muscle_are_not_outlined(name):
     assert palette.stroke(name) is None
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import hashlib
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pytest
 
+from trocar.anatomy.levels import Level
 from trocar.case import Case
 from trocar.measure import Finding, Measure, Severity
 from trocar.planning.trajectory import Clearance, Grade
-from trocar.reporting.report import NOTICE, Report, Table, Tone, clearance_table, percent, report
+from trocar.reporting.appendix import MANY_FILES, joint_digest
+from trocar.reporting.content import Report, Table, Tone
+from trocar.reporting.first_page import clearance_table, marks
+from trocar.reporting.report import NOTICE, report
+from trocar.reporting.words import percent
 from trocar.treatment import Plan
 
 
@@ -28,8 +35,18 @@ def test_the_pseudonym_comes_from_the_case(made: Report, plan: Plan):
 
 
 def test_findings_are_told_word_for_word_and_the_worst_first(made: Report, plan: Plan):
-    assert [c.badge.word for c in made.concerns] == ["STOP", "CAUTION", "NOTE"]
-    assert {(c.text, c.because) for c in made.concerns} == {(f.text, f.because) for f in plan.findings}
+    order = ["STOP", "CAUTION", "NOTE"]
+    words = [c.badge.word for c in made.concerns]
+    assert words == sorted(words, key=order.index)
+    assert {(c.text, c.because) for c in made.concerns} >= {(f.text, f.because) for f in plan.findings}
+
+
+def test_what_worries_about_the_mark_is_told_once(made: Report, plan: Plan):
+    (mark,) = marks(plan)
+    assert mark is not None
+    assert mark.findings  # scanned supine, planned prone
+    for finding in mark.findings:
+        assert [c.text for c in made.concerns].count(finding.text) == 1
 
 
 def test_structures_that_nobody_checked_are_named(made: Report):
@@ -39,7 +56,7 @@ def test_structures_that_nobody_checked_are_named(made: Report):
 
 def test_every_clearance_is_there_with_the_least_spare_first(made: Report, plan: Plan):
     (path,) = made.paths
-    assert [row[0] for row in path.clearances.rows] == ["Right lung", "Spinal canal", "Pedicle wall", "Aorta"]
+    assert [row[0] for row in path.clearances.rows] == ["Right lung", "Canal", "Pedicle wall medial", "Aorta"]
     for clearance, row in zip(
         sorted(plan.best.trajectories[0].clearances, key=lambda c: c.value_mm - c.margin_mm),
         path.clearances.rows,
@@ -54,7 +71,7 @@ def test_the_verdict_is_the_worst_grade_never_better(plan: Plan):
 
     def verdict(*clearances: Clearance) -> tuple[str, Tone]:
         option = replace(plan.best, trajectories=(replace(trajectory, clearances=clearances),))
-        made = report(replace(plan, options=(option,), images=None))
+        made = report(replace(plan, options=(option,), images=None, findings=(), not_checked=()))
         return made.verdict.word, made.verdict.tone
 
     safe, near, short = (Clearance("aorta", v, 0.5, 5.0) for v in (9.0, 5.2, 4.0))
@@ -64,8 +81,70 @@ def test_the_verdict_is_the_worst_grade_never_better(plan: Plan):
     assert verdict() == ("not checked", Tone.UNKNOWN)
 
 
+def test_a_stop_outweighs_safe_clearances(plan: Plan):
+    trajectory = replace(plan.best.trajectories[0], clearances=(Clearance("aorta", 9.0, 0.5, 5.0),))
+    made = report(replace(plan, options=(replace(plan.best, trajectories=(trajectory,)),), images=None))
+    assert (made.verdict.word, made.verdict.tone) == ("stop", Tone.BAD)
+    assert made.verdict_text.startswith("The posterior wall is broken.")
+
+
+def test_what_was_not_checked_is_never_called_safe(plan: Plan):
+    trajectory = replace(plan.best.trajectories[0], clearances=(Clearance("aorta", 9.0, 0.5, 5.0),))
+    option = replace(plan.best, trajectories=(trajectory,))
+    made = report(replace(plan, options=(option,), images=None, findings=()))
+    assert (made.verdict.word, made.verdict.tone) == ("safe where checked", Tone.UNKNOWN)
+
+
+def test_every_clearance_that_is_not_safe_is_on_the_first_page(plan: Plan):
+    short = tuple(Clearance(f"vessel_{n}", 1.0, 0.5, 5.0) for n in range(20))
+    safe = tuple(Clearance(f"organ_{n}", 50.0 + n, 0.5, 5.0) for n in range(9))
+    trajectory = replace(plan.best.trajectories[0], clearances=(*safe, *short))
+    option = replace(plan.best, trajectories=(trajectory,))
+    made = report(replace(plan, options=(option,), images=None))
+    names = [row[0] for row in made.paths[0].clearances.rows]
+    assert len(names) == 20
+    assert all(str(n).startswith("Vessel") for n in names)
+    assert "9 more structures are safe, each at least 50.0 mm free" in made.paths[0].clearances.remark
+    assert any(len(t.rows) == 29 and t.title.startswith("Every clearance") for t in made.sections)
+
+
+def test_the_first_page_holds_the_mark_the_angles_and_the_depths(made: Report, plan: Plan):
+    """Closed form: direction (-18, -35, -5)/|.|; prone, straight down is the patient's front."""
+    numbers = {r.name: r for r in made.paths[0].numbers}
+    assert numbers["Angle in the slice"].value == f"{np.degrees(np.arctan2(18, 35)):.1f}°"
+    assert "tip to the patient's right" in numbers["Angle in the slice"].remark
+    out = np.degrees(np.arcsin(5 / np.sqrt(18**2 + 35**2 + 5**2)))
+    assert numbers["Angle along the body"].value == f"{out:.1f}°"
+    assert "feet" in numbers["Angle along the body"].remark
+    t = plan.best.trajectories[0]
+    assert numbers["Skin mark, from midline"].value == f"{t.skin_mm[0]:.1f} mm left"
+    assert numbers["Bone to target"].value == f"{np.sqrt(18**2 + 35**2 + 5**2):.1f} mm"
+    assert numbers["Skin to target"].value == f"{t.length_mm:.1f} mm"
+    assert numbers["Breach probability"].value == "3.4 % (2.0 to 5.0)"
+    assert "canal 2.1 %" in numbers["Breach probability"].remark
+    assert "hand error 1.5 mm, 2.5°" in numbers["Breach probability"].remark
+
+
+def test_the_sentences_for_the_table_side_are_the_marks_own(made: Report, plan: Plan):
+    (mark,) = marks(plan)
+    assert mark is not None
+    assert made.paths[0].sentences == mark.lines()
+
+
+def test_a_procedure_says_how_the_patient_lies(plan: Plan):
+    @dataclass(frozen=True)
+    class OnTheSide(type(plan.procedure)):  # type: ignore[misc]
+        position: str = "HFS"
+        skin_cut_mm: float = 7.0
+
+    (mark,) = marks(replace(plan, procedure=OnTheSide(Level.L1)))
+    assert mark is not None
+    assert mark.position.value == "HFS"
+    assert mark.cut_mm == 7.0
+
+
 def test_grades_carry_a_word_and_a_symbol_of_their_own():
-    table = clearance_table(tuple(Clearance(str(v), v, 0.5, 5.0) for v in (9.0, 5.2, 4.0)))
+    table = clearance_table("t", tuple(Clearance(str(v), v, 0.5, 5.0) for v in (9.0, 5.2, 4.0)))
     badges = [row[4] for row in table.rows]
     assert [b.word for b in badges] == [g.value for g in (Grade.SHORT, Grade.BORDERLINE, Grade.SAFE)]
     assert len({b.symbol for b in badges}) == 3
@@ -84,6 +163,28 @@ def test_provenance_names_every_file_parameter_and_derived_structure(made: Repor
         assert digest in cells
     for wanted in ("error_mm", "1.5", "mm", "error_deg", "2.5", "deg", "totalseg-v2", "spinal canal"):
         assert wanted in cells
+
+
+def test_a_scan_of_many_files_is_told_in_one_row_with_a_digest_anyone_can_repeat(plan: Plan):
+    digests = [hashlib.sha256(bytes([n])).hexdigest() for n in range(MANY_FILES + 1)]
+    files = tuple((f"{n:03}.dcm", d) for n, d in enumerate(digests))
+    provenance = replace(plan.provenance, files=(*files, ("labels.nii.gz", "ef" * 32)))
+    made = report(replace(plan, provenance=provenance, images=None))
+    (table,) = [t for t in made.sections if t.title == "Input files"]
+    together = hashlib.sha256(("\n".join(sorted(digests)) + "\n").encode()).hexdigest()
+    assert table.rows == (("labels.nii.gz", "ef" * 32), ("13 files, 000.dcm to 012.dcm", together))
+    assert joint_digest(reversed(digests)) == together
+
+
+def test_the_ways_in_are_compared_in_one_table(made: Report):
+    (table,) = [t for t in made.sections if t.title == "The ways in, in numbers"]
+    assert table.columns == ("", "Side", "Approach", "Transverse angle, °", "Tip off midline, mm", "Slack, mm")
+    assert [row[:2] for row in table.rows] == [("1", "left"), ("2", "right"), ("3", "left"), ("3", "right")]
+    assert table.rows[0][3:] == ("27.0", "0.4", "0.6")
+    assert table.rows[1][5] == "–"
+    (chances,) = [t for t in made.sections if t.title == "Chance of each breach alone, %"]
+    assert chances.columns[3:] == ("Canal", "Lung")
+    assert chances.rows[0][3:] == ("2.1", "0.0")
 
 
 def test_the_vertebra_is_told_with_its_method(made: Report):
@@ -113,7 +214,7 @@ def test_a_plan_without_its_images_is_reported_without_figures(plan: Plan):
 
 
 def test_a_plan_without_a_path_says_so(plan: Plan):
-    made = report(replace(plan, options=(), images=None))
+    made = report(replace(plan, options=(), images=None, findings=()))
     assert made.verdict_text == "This procedure has no needle path."
     assert made.paths == ()
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trocar.anatomy.vertebra import Part
+from trocar.geometry import Vector
 from trocar.planning.trajectory import Trajectory
 from trocar.reporting import palette
 from trocar.reporting.needle_drawing import cut, shadow
@@ -25,10 +26,14 @@ if TYPE_CHECKING:
 
 #: Edge of an image in pixels, and of the strip with its legend.
 PIXELS = 720
-STRIP_PIXELS = 84
+STRIP_PIXELS = 112
 DPI = 144
 #: Outlines are sampled on a coarser grid than the image: their smoothness comes from interpolation.
 OUTLINE_PIXELS = 300
+#: The staircase of the voxels is taken off the outlines by a Gaussian of this width; a flat edge does not move.
+OUTLINE_SMOOTHING_VOXELS = 0.6
+#: Empty voxels put around a mask before it is interpolated.
+PADDING = 3
 #: Bone window, HU.
 WINDOW_WIDTH_HU = 1800.0
 WINDOW_LEVEL_HU = 400.0
@@ -40,13 +45,17 @@ PNG_COMPRESSION = 4
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure of the report: PNG bytes, what it shows, and the same in words for those who cannot see it."""
+    """A figure of the report: PNG bytes, what it shows, and the same in words for those who cannot see it.
+
+    A ``wide`` one takes the width of two.
+    """
 
     name: str
     title: str
     caption: str
     alt: str
     png: bytes
+    wide: bool = False
 
 
 def slice_picture(plan: Plan, trajectory: Trajectory, view: View, others: tuple[Trajectory, ...] = ()) -> bytes:
@@ -57,9 +66,10 @@ def slice_picture(plan: Plan, trajectory: Trajectory, view: View, others: tuple[
     drawn += _draw_needle(axes, view, trajectory, {s.label for s in drawn})
     for other in others:
         _draw_shadow(axes, view, other)
+    markers = _draw_markers(axes, view, trajectory)
     draw_letters(axes, view)
     draw_scale(axes, view)
-    _draw_legend(figure, drawn)
+    _draw_legend(figure, drawn, markers)
     return png(figure)
 
 
@@ -124,9 +134,16 @@ def _near(volume: Volume, view: View) -> Volume | None:
     if np.any(high < -1.0) or np.any(low > np.array(volume.shape)):
         return None
     return volume.crop(
-        np.minimum(np.floor(low) - 1, np.array(volume.shape) - 1).astype(int),
-        np.maximum(np.ceil(high) + 2, 1).astype(int),
+        np.minimum(np.floor(low) - 2, np.array(volume.shape) - 1).astype(int),
+        np.maximum(np.ceil(high) + 3, 1).astype(int),
     )
+
+
+def padded(mask: Volume) -> Volume:
+    """A mask as float32 with empty voxels around it: one that fills its own grid has its edge there too."""
+    affine = mask.affine.copy()
+    affine[:3, 3] = mask.world_mm([-PADDING] * 3)
+    return replace(mask, array=np.pad(mask.array.astype(np.float32), PADDING), affine=affine)
 
 
 def outlined(plan: Plan) -> Iterator[tuple[Stroke, Volume]]:
@@ -147,12 +164,15 @@ def outlined(plan: Plan) -> Iterator[tuple[Stroke, Volume]]:
 
 def contours(mask: Volume, view: View, pixels: int = OUTLINE_PIXELS) -> list[NDArray[np.float64]]:
     """Outlines ``(n, 2)`` of a mask on the view, mm (right, down) from the panel's centre."""
+    from scipy.ndimage import gaussian_filter
     from skimage.measure import find_contours
 
     part = _near(mask, view)
     if part is None or not part.array.any():
         return []
-    values = part.sample(view.points_mm(pixels))
+    around = padded(part)
+    soft = replace(around, array=gaussian_filter(around.array, OUTLINE_SMOOTHING_VOXELS))
+    values = soft.sample(view.points_mm(pixels))
     lines = find_contours(np.pad(values, 1), 0.5)
     return [((line[:, ::-1] - 0.5) / pixels - 0.5) * view.size_mm for line in lines if len(line) > 8]
 
@@ -204,14 +224,14 @@ def _draw_needle(axes: Axes, view: View, trajectory: Trajectory, labels: set[str
                 outline = shadow(view, *near, radius, margin)
                 axes.add_patch(Polygon(outline, fill=False, ec=colour, lw=0.9, ls=(0, (3, 2))))
                 drawn.append(Stroke(f"{margin:g} mm margin", colour, (3, 2), 0.9))
-    _draw_axis(axes, view, trajectory)
+        _draw_axis(axes, view, *met)
     return drawn
 
 
 def _draw_shadow(axes: Axes, view: View, trajectory: Trajectory) -> None:
     """The whole needle as it projects on the plane: dashed edges, at true diameter."""
     outline = shadow(view, trajectory.skin_mm, trajectory.target_mm, trajectory.instrument.radius_mm)
-    _edge(axes, outline, lw=1.6, ls=(0, (1.2, 1.2)), alpha=0.9)
+    _edge(axes, outline, lw=1.6, ls=(0, (1.2, 1.2)), alpha=0.75)
 
 
 def _edge(axes: Axes, outline: NDArray[np.float64], **style: Any) -> None:
@@ -223,18 +243,26 @@ def _edge(axes: Axes, outline: NDArray[np.float64], **style: Any) -> None:
     patch.set_clip_path(patch)
 
 
-def _draw_axis(axes: Axes, view: View, trajectory: Trajectory) -> None:
-    ends = view.project(np.stack([trajectory.skin_mm, trajectory.target_mm]))
+def _draw_axis(axes: Axes, view: View, start_mm: Vector, end_mm: Vector) -> None:
+    ends = view.project(np.stack([start_mm, end_mm]))
     axes.plot(ends[:, 0], ends[:, 1], color=palette.NEEDLE, lw=0.6, alpha=0.9)
-    for point, marker, size in (
-        (trajectory.skin_mm, "v", 8),
-        (trajectory.entry_mm, "o", 7),
-        (trajectory.target_mm, "+", 11),
+
+
+def _draw_markers(axes: Axes, view: View, trajectory: Trajectory) -> list[tuple[str, str]]:
+    """Skin, bone entry and target, faint where they lie in front of or behind the plane; what was drawn."""
+    drawn = []
+    for name, symbol, point, size in (
+        ("skin", "v", trajectory.skin_mm, 8),
+        ("bone entry", "o", trajectory.entry_mm, 7),
+        ("target", "+", trajectory.target_mm, 11),
     ):
-        if view.holds(point):
-            x, y, _ = view.project(point)
+        x, y, height = view.project(point)
+        near = abs(height) <= trajectory.instrument.radius_mm
+        if view.holds(point) and (near or view.name != "across"):
             for colour, width in (("black", 3.0), ("white", 1.4)):
-                axes.plot([x], [y], marker, ms=size, mfc="none", mec=colour, mew=width)
+                axes.plot([x], [y], symbol, ms=size, mfc="none", mec=colour, mew=width, alpha=1.0 if near else 0.5)
+            drawn.append((name, symbol))
+    return drawn
 
 
 def _outline_text(axes: Axes, x: float, y: float, text: str, **style: Any) -> None:
@@ -265,7 +293,7 @@ def draw_scale(axes: Axes, view: View) -> None:
     _outline_text(axes, 0.975 - length / view.size_mm / 2, 0.05, f"{length:g} mm", ha="center", va="bottom", fontsize=8)
 
 
-def _draw_legend(figure: Figure, strokes: list[Stroke]) -> None:
+def _draw_legend(figure: Figure, strokes: list[Stroke], markers: list[tuple[str, str]]) -> None:
     from matplotlib.lines import Line2D
 
     handles: list[Any] = [
@@ -274,19 +302,19 @@ def _draw_legend(figure: Figure, strokes: list[Stroke]) -> None:
         )
         for s in strokes
     ]
-    for marker, label in (("v", "skin"), ("o", "bone entry"), ("P", "target")):
-        handles.append(Line2D([], [], ls="none", marker=marker, mfc="none", mec="white", ms=5, label=label))
+    for label, marker in markers:
+        handles.append(Line2D([], [], ls="none", marker=marker, mfc="none", mec="white", ms=6, label=label))
     figure.legend(
         handles=handles,
-        loc="lower center",
+        loc="center",
         bbox_to_anchor=(0.0, 0.0, 1.0, STRIP_PIXELS / (PIXELS + STRIP_PIXELS)),
-        ncol=5,
+        ncol=4,
         mode="expand",
         frameon=False,
-        fontsize=6.2,
+        fontsize=7.4,
         labelcolor=palette.PANEL_INK,
-        handlelength=2.0,
+        handlelength=1.9,
         columnspacing=0.8,
         borderaxespad=0.3,
-        labelspacing=0.35,
+        labelspacing=0.3,
     )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from trocar.planning.trajectory import Trajectory
 from trocar.reporting.figures import WINDOW_LEVEL_HU, WINDOW_WIDTH_HU, Picture, slice_picture
+from trocar.reporting.profile import profile_picture
 from trocar.reporting.surface import from_behind, from_the_side, scene, surface_picture
-from trocar.reporting.views import View, along, orthogonal
+from trocar.reporting.views import View, across, along, orthogonal
+from trocar.reporting.words import plain
 from trocar.treatment import Plan
 
 _DIRECTIONS = {"L": "left", "R": "right", "A": "front", "P": "back", "H": "head", "F": "feet"}
@@ -18,8 +20,9 @@ def pictures(plan: Plan) -> tuple[Picture, ...]:
     for trajectory in trajectories:
         others = tuple(t for t in trajectories if t is not trajectory)
         tag = f"_{trajectory.side.value}" if others else ""
-        for view in (*along(trajectory), *orthogonal(trajectory.target_mm)):
+        for view in (*along(trajectory), *orthogonal(trajectory.target_mm), _across(plan, trajectory)):
             drawn.append(_slice(plan, trajectory, view, others, tag))
+        drawn.append(_profile(plan, trajectory, tag))
     return (*drawn, *_surfaces(plan, trajectories))
 
 
@@ -31,6 +34,27 @@ def _slice(plan: Plan, trajectory: Trajectory, view: View, others: tuple[Traject
         _caption(trajectory, view),
         _alt(trajectory, view),
         slice_picture(plan, trajectory, view, others),
+    )
+
+
+def _across(plan: Plan, trajectory: Trajectory) -> View:
+    pedicle = plan.anatomy.vertebra(trajectory.level).pedicles.get(trajectory.side)
+    return across(trajectory, pedicle.axis.point_mm if pedicle else trajectory.entry_mm)
+
+
+def _profile(plan: Plan, trajectory: Trajectory, tag: str) -> Picture:
+    title = "Clearance along the needle" + (f" ({trajectory.side.value} needle)" if tag else "")
+    return Picture(
+        f"clearance{tag}",
+        title,
+        "Band: voxel uncertainty. Dot: nearest point; short dashed line below it: the margin asked for there. Shaded: "
+        "bone around the needle in its thinnest direction. Right: chance of a breach by a hand error, any and each "
+        "alone; line: 95 % interval.",
+        f"{title}: free space between needle and nearby structures against depth from the skin. "
+        + "; ".join(f"{plain(c.structure)} {c.value_mm:.1f} mm" for c in trajectory.clearances[:6])
+        + ".",
+        profile_picture(plan.anatomy, trajectory),
+        wide=True,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from importlib.resources import files
 
-from trocar.reporting.report import Report, Table
+from trocar.reporting.content import Report
 
 
 def html(report: Report) -> str:
@@ -14,7 +14,6 @@ def html(report: Report) -> str:
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["data_uri"] = _data_uri
-    environment.tests["table"] = lambda value: isinstance(value, Table)
     source = files("trocar.reporting").joinpath("templates/report.html.j2").read_text(encoding="utf-8")
     return environment.from_string(source).render(report=report)
 

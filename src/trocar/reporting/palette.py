@@ -35,22 +35,24 @@ class Stroke:
 
 BODY = Stroke("vertebral body", SKY)
 PEDICLE = Stroke("pedicle", GREEN)
+ORGAN = Stroke("other organ", GREY, (1, 1.4))
 BONE = Stroke("rest of the vertebra", SKY, (1, 1.6), 0.9)
 
 _STROKES = (
-    ("spinal_canal", Stroke("spinal canal", VERMILION, width_pt=1.5)),
+    (r"(spinal_)?canal.*", Stroke("spinal canal", VERMILION, width_pt=1.5)),
     ("spinal_cord", Stroke("spinal cord", ORANGE, (4, 1.5))),
     (r".*foram.*", Stroke("nerve-root foramen", ORANGE, (1, 1.4), 1.5)),
     (r"aorta", Stroke("aorta", PURPLE, width_pt=1.5)),
     (r"inferior_vena_cava", Stroke("inferior vena cava", PURPLE, (4, 1.5), 1.5)),
     (r".*(artery|vein|vena|carotid|iliac|vertebral_a).*", Stroke("other vessel", PURPLE, (1, 1.4), 1.5)),
     (r"(lung|pleura).*", Stroke("lung", GREY, (6, 1.5, 1, 1.5), 1.4)),
-    (r"kidney.*", Stroke("kidney", GREY, (3, 1.5))),
+    (r"kidney_(left|right)", Stroke("kidney", GREY, (3, 1.5))),
 )
 
 #: Structures that are not outlined: they guide nobody's needle here, or are drawn as bone already.
 _SILENT = re.compile(
-    r"(rib|costal|sternum|sacrum|hip|femur|scapula|clavicula|humerus|skull|intervertebral|vertebra"
+    r"(rib|costal|sternum|sacrum|hip|femur|scapula|clavicula|humerus|skull|intervertebral|vertebra|neighbouring"
+    r"|pedicle|endplate|anterior_cortex"
     r"|gluteus|autochthon|iliopsoas|psoas|muscle|body|skin|fat|subcutaneous|back).*"
 )
 
@@ -62,12 +64,4 @@ def stroke(structure: str) -> Stroke | None:
             return found
     if _SILENT.fullmatch(structure):
         return None
-    return Stroke(plain(structure), GREY, (1, 1.4))
-
-
-def plain(name: str) -> str:
-    """A structure's name for people: ``lung_left`` becomes "left lung", underscores become spaces."""
-    match = re.fullmatch(r"(.+?)_(left|right)(_\d+)?", name)
-    if match:
-        name = f"{match[2]}_{match[1]}{match[3] or ''}"
-    return name.replace("_", " ")
+    return ORGAN

@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from trocar.reporting.report import Report
+from trocar.reporting.content import Report
 
 _TEMPLATE = "report.typ"
 

@@ -11,18 +11,21 @@ from numpy.typing import NDArray
 from trocar.geometry import LEFT, POSTERIOR, SUPERIOR, Vector, unit
 from trocar.planning.trajectory import Trajectory
 from trocar.reporting import palette
-from trocar.reporting.figures import PIXELS, draw_letters, draw_scale, panel, png
+from trocar.reporting.figures import PIXELS, draw_letters, draw_scale, padded, panel, png
 from trocar.reporting.views import View, rejected
 from trocar.treatment import Plan
 from trocar.volume import Volume
 
-#: Grid on which surfaces are drawn, mm, and the smoothing that takes the voxel steps off them (display only).
+#: Grid on which surfaces are drawn, mm, and the smoothing that takes the voxel steps off them (display only):
+#: at least so many mm, and at least this share of the longest side of a voxel.
 GRID_MM = 1.0
 SMOOTHING_MM = 0.8
+SMOOTHING_VOXELS = 0.5
 #: Needle shown outside the bone, mm.
 OUTSIDE_BONE_MM = 28.0
-#: How much of what lies inside is hidden by the bone in front of it.
-BONE_OPACITY = 0.52
+#: How much of what lies behind is hidden by bone and by the canal.
+BONE_OPACITY = 0.5
+CANAL_OPACITY = 0.6
 #: The picture is drawn this much larger and averaged down, against jagged edges.
 OVERSAMPLING = 2
 NEEDLE_SIDES = 36
@@ -49,16 +52,17 @@ def mesh_of(mask: Volume) -> Mesh | None:
 
     if not mask.array.any():
         return None
-    low, high = np.zeros(3) - 2.0, np.array(mask.shape) + 1.0
-    steps = np.ceil((high - low) * mask.spacing_mm / GRID_MM).astype(int) + 1
-    axes = [np.linspace(a, b, n) for a, b, n in zip(low, high, steps, strict=True)]
+    mask = padded(mask)
+    steps = np.ceil(np.array(mask.shape) * mask.spacing_mm / GRID_MM).astype(int) + 1
+    axes = [np.linspace(0.0, n - 1.0, m) for n, m in zip(mask.shape, steps, strict=True)]
     index = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
-    blurred = gaussian_filter(mask.sample(mask.world_mm(index)).astype(np.float32), SMOOTHING_MM / GRID_MM)
+    width = max(SMOOTHING_MM, SMOOTHING_VOXELS * max(mask.spacing_mm)) / GRID_MM
+    blurred = gaussian_filter(mask.sample(mask.world_mm(index)).astype(np.float32), width)
     if blurred.max() <= 0.5:
         return None
-    step = (high - low) / (steps - 1)
+    step = (np.array(mask.shape) - 1.0) / (steps - 1)
     at, faces, normals, _ = marching_cubes(blurred, 0.5)
-    points = mask.world_mm(low + at * step)
+    points = mask.world_mm(at * step)
     turn = (mask.affine[:3, :3] / np.linalg.norm(mask.affine[:3, :3], axis=0)).T
     return Mesh(points, (normals[:, ::-1] / (step * mask.spacing_mm)[::-1]) @ turn, faces.astype(np.int64))
 
@@ -177,16 +181,15 @@ def _sunken(depth: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.clip((flat - around) / HOLLOW_MM, 0.0, 0.45).astype(np.float32)
 
 
-def composite(inside: _Layer, bone: _Layer, background: tuple[float, ...]) -> NDArray[np.float32]:
-    """Bone over what lies inside it; bone alone is opaque, nothing is background."""
-    image = np.broadcast_to(np.array(background, np.float32), inside.colour.shape).copy()
-    has_inside, has_bone = np.isfinite(inside.depth), np.isfinite(bone.depth)
-    image[has_bone] = bone.colour[has_bone]
-    behind = has_inside & has_bone & (inside.depth > bone.depth)
-    image[behind] = BONE_OPACITY * bone.colour[behind] + (1.0 - BONE_OPACITY) * inside.colour[behind]
-    front = has_inside & ~behind
-    image[front] = inside.colour[front]
-    return np.clip(image, 0.0, 1.0)
+def over(front: _Layer, back: _Layer, opacity: float) -> _Layer:
+    """``front`` drawn translucent over ``back`` where it lies before it; alone, either is opaque."""
+    has_front, has_back = np.isfinite(front.depth), np.isfinite(back.depth)
+    colour = np.where(has_front[..., None], front.colour, back.colour)
+    before = has_front & has_back & (front.depth < back.depth)
+    colour[before] = opacity * front.colour[before] + (1.0 - opacity) * back.colour[before]
+    behind = has_back & ~before
+    colour[behind] = back.colour[behind]
+    return _Layer(np.minimum(front.depth, back.depth), colour)
 
 
 @dataclass(frozen=True)
@@ -209,12 +212,14 @@ def scene(plan: Plan) -> Scene:
 def surface_picture(scene: Scene, trajectories: tuple[Trajectory, ...], view: View) -> bytes:
     """One surface view as PNG: translucent bone, canal, needles at true diameter."""
     pixels = PIXELS * OVERSAMPLING
-    inside = [(cylinder(t.skin_mm, t.target_mm, t.instrument.radius_mm), _rgb(palette.NEEDLE)) for t in trajectories]
+    needles = [(cylinder(t.skin_mm, t.target_mm, t.instrument.radius_mm), _rgb(palette.NEEDLE)) for t in trajectories]
+    drawn = render(needles, view, pixels)
     if scene.canal is not None:
-        inside.append((scene.canal, _rgb(palette.VERMILION)))
+        drawn = over(render([(scene.canal, _rgb(palette.VERMILION))], view, pixels), drawn, CANAL_OPACITY)
     bone = render([(scene.bone, BONE_RGB)], view, pixels)
     bone.colour *= (1.0 - _sunken(bone.depth))[..., None]
-    image = composite(render(inside, view, pixels), bone, _rgb(palette.PANEL))
+    drawn = over(bone, drawn, BONE_OPACITY)
+    image = np.where(np.isfinite(drawn.depth)[..., None], np.clip(drawn.colour, 0.0, 1.0), _rgb(palette.PANEL))
     small = image.reshape(PIXELS, OVERSAMPLING, PIXELS, OVERSAMPLING, 3).mean(axis=(1, 3))
     figure, axes = panel(view, strip=False)
     half = view.size_mm / 2.0

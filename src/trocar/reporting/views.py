@@ -17,6 +17,8 @@ from trocar.planning.trajectory import Trajectory
 
 #: Edge of a panel through the target, mm: a vertebra with its neighbours and the great vessels.
 CLOSE_MM = 110.0
+#: Edge of the panel across the needle, mm.
+ACROSS_MM = 70.0
 #: Room around the needle in a panel that holds all of it, mm.
 AROUND_MM = 22.0
 #: A component of a direction below this is not named at the panel's edge.
@@ -100,6 +102,16 @@ def along(trajectory: Trajectory) -> tuple[View, View]:
             "along_sagittal", "Along the needle, nearest to sagittal", centre, np.cross(sagittal, caudal), caudal, size
         ),
     )
+
+
+def across(trajectory: Trajectory, at_mm: Vector) -> View:
+    """The plane at right angles to the needle, at its point nearest to ``at_mm``; left and head as in a coronal."""
+    d = trajectory.direction
+    centre = trajectory.skin_mm + ((at_mm - trajectory.skin_mm) @ d) * d
+    down = rejected(-SUPERIOR, d, POSTERIOR)
+    right = np.cross(down, d)
+    right, down = (right, down) if right @ LEFT >= 0.0 else (-right, down)
+    return View("across", "Across the needle, at the pedicle", centre, right, down, ACROSS_MM)
 
 
 def rejected(vector: Vector, direction: Vector, spare: Vector) -> Vector:

@@ -1,0 +1,62 @@
+"""Names and numbers as a reader sees them: one decimal, the unit, no underscores."""
+
+from __future__ import annotations
+
+import re
+
+from trocar.measure import Measure
+
+#: UCUM units that read differently on paper.
+_UNITS = {"1": "", "deg": "°", "[hnsf'U]": "HU"}
+#: American names in label schemes, in the spelling of the report.
+_BRITISH = {"esophagus": "oesophagus"}
+
+
+def plain(name: str) -> str:
+    """A name for people: ``lung_left`` becomes "left lung", ``rib_left_9`` "left rib 9"."""
+    match = re.fullmatch(r"(.+?)_(left|right)(_\d+)?", name)
+    if match:
+        name = f"{match[2]}_{match[1]}{match[3] or ''}"
+    return " ".join(_BRITISH.get(word, word) for word in name.split("_"))
+
+
+def title(name: str) -> str:
+    """The same with a capital."""
+    text = plain(name)
+    return text[:1].upper() + text[1:]
+
+
+def unit_text(unit: str) -> str:
+    """A UCUM unit as it is printed."""
+    return _UNITS.get(unit, unit)
+
+
+def number(value: float, unit: str = "mm") -> str:
+    """One decimal; counts and grades without any, ratios with two. Never "-0.0"."""
+    if unit == "1":
+        return f"{value:.0f}" if float(value).is_integer() else f"{value:.2f}"
+    return f"{value:.1f}" if abs(value) >= 0.05 else "0.0"
+
+
+def amount(measure: Measure) -> str:
+    """A measure's value with its interval and unit; probabilities as percentages."""
+    if is_probability(measure):
+        return percent(measure)
+    text = number(measure.value, measure.unit)
+    if measure.low is not None and measure.high is not None:
+        text += f" ({number(measure.low, measure.unit)} to {number(measure.high, measure.unit)})"
+    unit = unit_text(measure.unit)
+    return f"{text}{'' if unit in ('', '°') else ' '}{unit}"
+
+
+def is_probability(measure: Measure) -> bool:
+    """Whether a measure is a chance between 0 and 1."""
+    return "probability" in measure.name and measure.unit == "1"
+
+
+def percent(measure: Measure) -> str:
+    """A probability as a percentage with its interval."""
+    text = f"{100.0 * measure.value:.1f} %"
+    if measure.low is not None and measure.high is not None:
+        text += f" ({100.0 * measure.low:.1f} to {100.0 * measure.high:.1f})"
+    return text

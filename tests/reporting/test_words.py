@@ -1,0 +1,49 @@
+"""Names and numbers on paper."""
+
+from __future__ import annotations
+
+import pytest
+
+from trocar.measure import Measure
+from trocar.reporting.words import amount, number, plain, title
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("lung_left", "left lung"),
+        ("rib_left_9", "left rib 9"),
+        ("foramen_T12_right", "right foramen T12"),
+        ("inferior_vena_cava", "inferior vena cava"),
+        ("esophagus", "oesophagus"),
+    ],
+)
+def test_names_for_people(name, text):
+    assert plain(name) == text
+
+
+def test_a_title_has_a_capital_and_keeps_the_rest():
+    assert title("foramen_T12_right") == "Right foramen T12"
+
+
+@pytest.mark.parametrize(
+    ("measure", "text"),
+    [
+        (Measure("h", 24.04, "mm"), "24.0 mm"),
+        (Measure("h", 24.0, "mm", 23.5, 24.5), "24.0 (23.5 to 24.5) mm"),
+        (Measure("a", 8.4e-16, "deg"), "0.0°"),
+        (Measure("a", -0.04, "mm"), "0.0 mm"),
+        (Measure("d", 131.0, "[hnsf'U]"), "131.0 HU"),
+        (Measure("ratio", 0.936, "1"), "0.94"),
+        (Measure("grade", 2.0, "1"), "2"),
+        (Measure("loss", 6.1, "%"), "6.1 %"),
+        (Measure("breach_probability", 0.00195, "1"), "0.2 %"),
+    ],
+)
+def test_amounts(measure, text):
+    assert amount(measure) == text
+
+
+def test_no_minus_nothing():
+    assert number(-1e-9) == "0.0"
+    assert number(-0.06) == "-0.1"

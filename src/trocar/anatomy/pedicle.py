@@ -25,7 +25,7 @@ FIRST_ANGLES_DEG = (0.0, 12.0, 24.0, 36.0)
 FIRST_REACH_MM = 7.5
 REACH_MM = 6.0
 #: The isthmus lies between these depths of the canal: 0 is its front wall, 1 its back wall.
-ISTHMUS_DEPTH = (-0.15, 0.45)
+ISTHMUS_DEPTH = (-0.45, 0.45)
 #: The isthmus may move this far along the axis per round, mm.
 STRAY_MM = 1.5
 #: A cross-section larger than the smallest by this share counts half towards the axis.

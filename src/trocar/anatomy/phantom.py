@@ -465,7 +465,7 @@ class Canvas:
         """The finished patient."""
         ct = replace(self.volume(self.hu, "HU"), acquisition=self.acquisition())
         truth = Truth(
-            {v: vertebra_truth(self.spec, form, self) for v, form in self.forms.items() if self._in_view(form)},
+            {v: vertebra_truth(form, self) for v, form in self.forms.items() if self._in_view(form)},
             self.volume(self.canal, "mask"),
             self.volume(self.discs, "mask"),
             self.volume(self.lesion, "mask"),
@@ -503,7 +503,7 @@ def breach_shape(form: VertebraForm) -> Shape:
 # --- truth --------------------------------------------------------------------------------------
 
 
-def vertebra_truth(spec: PhantomSpec, form: VertebraForm, canvas: Canvas) -> VertebraTruth:
+def vertebra_truth(form: VertebraForm, canvas: Canvas) -> VertebraTruth:
     """What was drawn at one level (unmirrored)."""
     return VertebraTruth(
         level=form.level,
@@ -513,7 +513,7 @@ def vertebra_truth(spec: PhantomSpec, form: VertebraForm, canvas: Canvas) -> Ver
         intact_heights_mm=body_heights_mm(body_form(form.measures)),
         stations_mm=stations_mm(form.body),
         endplates=_endplates(form),
-        landmarks=_landmarks(form),
+        landmarks=_landmarks(canvas.forms, form.level),
         morphometry=form.measures,
         whole=_is_whole(form, canvas.grid),
         form=form,
@@ -538,17 +538,15 @@ def _endplates(form: VertebraForm) -> dict[str, Plane]:
     return out
 
 
-def _landmarks(form: VertebraForm) -> dict[str, Vector]:
-    out = {"spinous_tip": form.pose.to_world(form.points["spinous_tip"])}
+def _landmarks(forms: dict[Level, VertebraForm], level: Level) -> dict[str, Vector]:
+    form = forms[level]
+    out = {"spinous_tip": form.points["spinous_tip"]}
     for side in Side:
-        if form.level.region == "lumbar":
-            out[f"transverse_junction_{side.value}"] = form.pose.to_world(
-                _on_surface(form, form.points[f"crease_{side.value}"])
-            )
+        if level.region == "lumbar":
+            out[f"transverse_junction_{side.value}"] = _on_surface(form, form.points[f"crease_{side.value}"])
         else:
-            tip = form.points[f"transverse_tip_{side.value}"]
-            out[f"rib_notch_{side.value}"] = form.pose.to_world(_gap_middle(form, tip, side))
-    return out
+            out[f"rib_notch_{side.value}"] = _gap_middle(form, around.rib(forms, level, side), side)
+    return {name: form.pose.to_world(point) for name, point in out.items()}
 
 
 def _on_surface(form: VertebraForm, point: Vector) -> Vector:
@@ -559,14 +557,12 @@ def _on_surface(form: VertebraForm, point: Vector) -> Vector:
     return np.asarray(line[int(np.argmax(hits))])
 
 
-def _gap_middle(form: VertebraForm, tip: Vector, side: Side) -> Vector:
-    """Halfway between the transverse process and the rib, on the line from tip to tubercle."""
-    tubercle = around.rib_tubercle(form, side)
-    length = float(np.linalg.norm(tubercle - tip))
-    steps = np.arange(0.0, length, 0.05)
-    points = tip + steps[:, None] * (tubercle - tip) / length
-    leaves = steps[int(np.argmax(form.shape.distance_mm(points) > 0.0))]
-    return np.asarray(tip + 0.5 * (leaves + length - around.RIB_RADII_MM[0]) * (tubercle - tip) / length)
+def _gap_middle(form: VertebraForm, rib: Shape, side: Side) -> Vector:
+    """Where, on the line from the transverse process's tip to the rib's tubercle, both are equally far."""
+    tip = form.points[f"transverse_tip_{side.value}"]
+    points = tip + np.linspace(0.0, 1.0, 401)[:, None] * (around.rib_tubercle(form, side) - tip)
+    nearer_rib = rib.distance_mm(form.pose.to_world(points)) <= form.shape.distance_mm(points)
+    return np.asarray(points[int(np.argmax(nearer_rib))])
 
 
 def _is_whole(form: VertebraForm, grid: Grid) -> bool:

@@ -314,11 +314,11 @@ def _standing_mm(level: Level, bend: Bend) -> float:
 
 
 def _axes(level: Level, bend: Bend) -> NDArray[np.float64]:
-    place = level.order - bend.apex.order
+    place = MEASURED_LEVELS.index(level) - MEASURED_LEVELS.index(bend.apex)
     lateral = 0.5 * bend.cobb_deg * _curve(place / CURVE_REACH_LEVELS)
     turn = ROTATION_SHARE * bend.cobb_deg * max(0.0, 1.0 - abs(place) / (CURVE_REACH_LEVELS + 1.0))
     lean = morphometry(level).forward_tilt_deg + (_collapse_angle_deg(bend) if place < 0 else 0.0)
-    return _rotation("z", turn) @ _rotation("y", lateral) @ _rotation("x", lean)
+    return _rotation("y", lateral) @ _rotation("x", lean) @ _rotation("z", turn)  # turned about its own axis
 
 
 def _curve(t: float) -> float:

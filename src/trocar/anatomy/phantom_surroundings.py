@@ -17,7 +17,7 @@ from trocar.anatomy.levels import Level
 from trocar.anatomy.morphometry import MEASURED_LEVELS, morphometry
 from trocar.anatomy.phantom_shapes import Distances, Grid, Shape, Tube, ellipsoid, rod
 from trocar.anatomy.phantom_spine import VertebraForm, canal_centre_mm, wall_mm
-from trocar.geometry import Pose, Side, Vector
+from trocar.geometry import Pose, Side, Vector, unit
 
 Column = Mapping[Level, VertebraForm]
 WORLD = Pose(np.zeros(3), np.eye(3))
@@ -370,6 +370,12 @@ def first_sacral(column: Column, grid: Grid) -> NDArray[np.bool_]:
 _RIB_REACH_DEG = {1: 140.0, 11: 100.0, 12: 50.0}
 
 
+#: Half the thickness of a transverse process at its tip, mm.
+TRANSVERSE_TIP_MM = 3.8
+#: The last two ribs have no joint with the transverse process and pass this much farther from it, mm.
+FLOATING_MM = {Level.T11: 4.0, Level.T12: 6.0}
+
+
 def rib(column: Column, level: Level, side: Side) -> Shape:
     """The rib of a thoracic level: head beside the body, tubercle before the transverse process."""
     return Shape(WORLD, np.array(_rib_rods(rib_path(column, level, side))))
@@ -396,10 +402,10 @@ def rib_path(column: Column, level: Level, side: Side) -> NDArray[np.float64]:
 def rib_tubercle(form: VertebraForm, side: Side) -> Vector:
     """Centre of the rib where it faces the transverse process, in the vertebra's frame."""
     tip = form.points[f"transverse_tip_{side.value}"]
-    reach = 3.8 + RIB_RADII_MM[0] + RIB_JOINT_MM
-    forward = np.array([side.sign * 0.45, -1.0, -0.1 if form.level.order < Level.T11.order else -0.4])
-    extra = 0.0 if form.level.order < Level.T11.order else 2.0
-    return np.asarray(tip + (reach + extra) * forward / np.linalg.norm(forward))
+    reach = TRANSVERSE_TIP_MM + RIB_RADII_MM[0] + RIB_JOINT_MM + FLOATING_MM.get(form.level, 0.0)
+    floating = form.level in FLOATING_MM
+    forward = unit([0.6 * side.sign, -0.8, -0.15] if floating else [0.45 * side.sign, -1.0, -0.1])
+    return np.asarray(tip + reach * forward)
 
 
 def _rib_head(form: VertebraForm, side: Side) -> Vector:
@@ -414,7 +420,7 @@ def _rib_head(form: VertebraForm, side: Side) -> Vector:
         head = np.array([side.sign * x, y, z])
         neck = head + share * (tubercle - head)
         neck[:, 2] = np.minimum(neck[:, 2], height - 2.0)
-        if float(form.shape.distance_mm(neck).min()) >= RIB_RADII_MM[0] + (0.6 if number < 11 else 1.6) + RIB_JOINT_MM:
+        if float(form.shape.distance_mm(neck).min()) >= RIB_RADII_MM[0] + 0.6 + RIB_JOINT_MM:
             return head
     raise ValueError(f"no room for the rib's head at {form.level}.")
 

@@ -133,7 +133,9 @@ def test_localiser_frames_of_a_multi_frame_file_are_left_out() -> None:
     kind = Dataset()
     kind.FrameType = ["ORIGINAL", "PRIMARY", "LOCALIZER", "NONE"]
     dataset.PerFrameFunctionalGroupsSequence[7].CTImageFrameTypeSequence = [kind]
-    assert read_ct([dataset]).shape == (7, 12, 10)
+    ct = read_ct([dataset])
+    assert ct.shape == (7, 12, 10)
+    assert "1 × localiser frame" in texts(ct)
 
 
 def test_every_slice_has_its_own_slope_and_intercept() -> None:

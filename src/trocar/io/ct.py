@@ -13,28 +13,11 @@ from pydicom import Dataset
 
 from trocar.errors import ImageError
 from trocar.io.dicom import read_datasets, read_dicom
+from trocar.io.hounsfield import AIR_HU, hounsfield
 from trocar.io.source import existing
 from trocar.io.stored import Stored
 from trocar.io.volume_file import is_volume_file, read_volume_file
-from trocar.measure import Finding, Severity
 from trocar.volume import Volume
-
-#: Air, HU. Scanners pad what lies outside their round field with -2000, -2048 or -3024; nothing
-#: measured is less dense than air, which 12-bit scanners store as -1024.
-AIR_HU = -1024.0
-
-#: Every CT of a trunk has fat (-150 to -50 HU, lower with noise) or air below this; MR, PET, label
-#: maps and CT stored with an offset start at 0.
-FAT_HU = -100.0
-
-#: And bone above this: the trabecular bone of the old begins near 50 HU, cortex at 300 HU.
-BONE_HU = 150.0
-
-#: A CT cut off below this level has lost its cortical bone (300 to 2000 HU).
-CORTEX_HU = 1000.0
-
-#: A share of voxels at the very highest value that only clipping explains.
-CLIPPED_SHARE = 1e-4
 
 Source = (
     str
@@ -56,10 +39,12 @@ def read_ct(source: Source, *, series: str | None = None) -> Volume:
     in the ``findings`` of the result; what cannot be used raises :class:`ImageError`.
     """
     stored = _stored(source, None if series is None else str(series))
-    array, findings = _air(_finite(stored))
-    _check_hounsfield(array, stored.name)
-    volume = replace(stored, array=array).volume("HU", outside=AIR_HU)
-    return replace(volume, findings=(*volume.findings, *findings, *_clipped(array)))
+    if min(stored.array.shape) < 2:
+        size = " × ".join(map(str, stored.array.shape[::-1]))
+        raise ImageError(f"{stored.name} is a single slice ({size} voxels): give the whole volume.")
+    array, findings = hounsfield(stored.array, stored.name)
+    told = (*stored.findings, *findings)
+    return replace(stored, array=array, findings=told).volume("HU", outside=AIR_HU)
 
 
 def _stored(source: Any, series: str | None) -> Stored:
@@ -102,48 +87,3 @@ def _from_array(array: Any, affine: Any) -> Stored:
     theirs = values.view()
     theirs.flags.writeable = False
     return Stored("the array", theirs, matrix)
-
-
-def _finite(stored: Stored) -> NDArray[np.float32]:
-    """The values as float32; refuses single slices and values that are not numbers."""
-    if min(stored.array.shape) < 2:
-        size = " × ".join(map(str, stored.array.shape[::-1]))
-        raise ImageError(f"{stored.name} is a single slice ({size} voxels): give the whole volume.")
-    with np.errstate(over="ignore"):  # beyond float32 becomes infinite, and is refused below
-        array = stored.array.astype(np.float32, copy=False)
-    if not np.isfinite(array.min()) or not np.isfinite(array.max()):
-        bad = int(np.count_nonzero(~np.isfinite(array)))
-        raise ImageError(f"{stored.name} has {bad} voxels that are not numbers: export or convert it again.")
-    return array
-
-
-def _air(array: NDArray[np.float32]) -> tuple[NDArray[np.float32], tuple[Finding, ...]]:
-    """``array`` with all below air made air (in place where it is ours to write), and what to tell."""
-    lowest = float(array.min())
-    if lowest >= AIR_HU:
-        return array, ()
-    share = 100.0 * np.count_nonzero(array < AIR_HU) / array.size
-    text = f"{share:.2g} % of the voxels were below air (down to {lowest:.0f} HU), as padding is; they are read as air."
-    raised = np.maximum(array, np.float32(AIR_HU), out=array if array.flags.writeable else None)
-    return raised, (Finding(Severity.NOTE, text, f"air is {AIR_HU:.0f} HU"),)
-
-
-def _check_hounsfield(array: NDArray[np.float32], name: str) -> None:
-    """Refuse values that cannot be the Hounsfield units of a trunk."""
-    lowest, highest = float(array.min()), float(array.max())
-    if lowest <= FAT_HU and highest >= BONE_HU:
-        return
-    lacks = "no air or fat" if lowest > FAT_HU else "no bone"
-    raise ImageError(
-        f"{name} is not in Hounsfield units: its values run from {lowest:g} to {highest:g}, with {lacks}. "
-        "Give the CT as scanned, not an MR, a mask or a rescaled image."
-    )
-
-
-def _clipped(array: NDArray[np.float32]) -> tuple[Finding, ...]:
-    """A caution where the brightest values were cut off below cortical bone."""
-    highest = float(array.max())
-    if highest >= CORTEX_HU or np.count_nonzero(array == highest) < CLIPPED_SHARE * array.size:
-        return ()
-    text = f"Values seem cut off at {highest:.0f} HU: bone density and cortical thickness cannot be trusted."
-    return (Finding(Severity.CAUTION, text, "many voxels share the highest value"),)

@@ -179,6 +179,27 @@ def test_start_outside_the_body_is_refused():
         skin_exit(ct, body_mask(ct), [0.0, 110.0, 0.0], [0.0, -1.0, 0.0])
 
 
+def test_foam_as_dense_as_lung_is_not_lung():
+    """A narrow scan: between back and table top there is nothing but foam of -880 HU, up to the border."""
+    affine, p = grid()
+    bare = body(p)
+    foam = np.where((p[..., 1] > 0) & (ellipse_mm(p, (0, 0), (HALF_WIDTH_MM, HALF_DEPTH_MM)) > 0.8), -880.0, bare)
+    table = painted(foam, np.abs(p[..., 1] - 118.0) - 1.5, 200.0)
+    narrow = (slice(None), slice(60, 310), slice(110, 290))
+    np.testing.assert_array_equal(
+        body_mask(scan(table[narrow], affine)).array, body_mask(scan(bare[narrow], affine)).array
+    )
+
+
+def test_what_is_not_a_ct_or_not_its_mask_is_refused():
+    affine, p = grid(shape=(4, 64, 64))
+    ct = scan(np.zeros(p.shape[:3]), affine)
+    with pytest.raises(ValueError, match="unit='Gy' of the volume: the body is found in a CT in HU only"):
+        body_mask(replace(ct, unit="Gy"))
+    with pytest.raises(ValueError, match="on another grid than the CT"):
+        skin_exit(ct, body_mask(ct).crop((0, 0, 0), (4, 60, 64)), [0.0, 0.0, 0.0], [0.0, 1.0, 0.0])
+
+
 def test_an_empty_scan_has_no_body():
     affine, p = grid(shape=(4, 64, 64))
     assert not body_mask(scan(np.full(p.shape[:3], -1000.0), affine)).array.any()
@@ -228,6 +249,31 @@ def test_real_chest_scan_supine_on_a_table(lidc):
             found = skin_exit(ct, mask, points.mean(axis=0), [0.0, 1.0, 0.0])
             assert found.through_skin
             assert 30.0 < found.depth_mm < 90.0, (vertebra, found.depth_mm)
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "size", "disc"), [(340, 262, 256, True), (370, 262, 220, True), (330, 262, 280, False)]
+)
+def test_real_chest_scan_narrowed_to_the_spine(lidc, row, column, size, disc):
+    """What a spine protocol sees of the same patient: the same body; lungs cut by the border, no foam, no table."""
+    ct, _ = lidc
+    whole = body_mask(ct)
+    start, stop = (0, row - size // 2, column - size // 2), (70, row + size // 2, column + size // 2)
+    part = ct.crop(start, stop)
+    y, x = np.mgrid[: part.shape[1], : part.shape[2]] - (np.array(part.shape[1:]) - 1)[:, None, None] / 2
+    seen = np.hypot(x, y) <= min(part.shape[1:]) / 2 if disc else np.ones(part.shape[1:], bool)
+    part = replace(part, array=np.where(seen, part.array, np.float32(-1000.0)))
+    mask = body_mask(part)
+    inner = seen & (np.hypot(x, y) < size / 2 - 10)
+    true = whole.crop(start, stop).array
+    # a mat's edge moves by a voxel with the coarse grid; a sliver of lung at the border is below the size of a lung
+    assert np.sum(mask.array & ~true & inner) < 2e-4 * true.size
+    assert np.sum(~mask.array & true & inner) < 1e-3 * true.size
+    back = [m.shape[1] - 1 - m[:, ::-1].argmax(axis=1) for m in (mask.array, true)]
+    middle = slice(size // 2 - 60, size // 2 + 60)
+    shift = np.abs(back[0] - back[1])[:, middle]
+    assert np.mean(shift <= 1) > 0.97
+    assert shift.max() * ct.spacing_mm[1] < 3.0  # never the table, 12 mm behind
 
 
 def test_real_scan_mirrored(lidc):

@@ -150,6 +150,14 @@ def test_vertebrae_and_bodies():
         np.testing.assert_array_equal(found.subregions["body"].onto(CT).array, bodies > 0)
 
 
+def test_bodies_of_another_scan_are_refused():
+    bodies = np.roll(np.any(list(MASKS.values()), axis=0), 20, axis=2).astype(np.uint8)
+    with pytest.raises(
+        FrameMismatchError, match=r"% of the parts of vertebrae .* lie in the vertebrae \(50% is needed"
+    ):
+        read_labels([NUMBERS, bodies], CT, ["totalseg-v2", "totalseg-v2-body"])
+
+
 def test_spineps_files_are_told_apart_by_their_names(tmp_path: Path):
     parts = np.where(np.any(list(MASKS.values()), axis=0), 50, 0).astype(np.uint8)
     parts[:, 56:, :][parts[:, 56:, :] > 0] = 41

@@ -20,19 +20,21 @@ from scipy import ndimage
 from trocar.anatomy.labels import union
 from trocar.volume import Volume
 
-#: Least contrast of labels that lie on bone. Measured on three real scans (2, 2.5 and 3 mm): 0.73 to 0.77, and 0.52 to
-#: 0.65 with marrow set to 20 HU and cortex thinned; mirrored 0.17 to 0.30, one vertebra off 0.20 to 0.28.
-CONTRAST_MIN = 0.35
+#: Least contrast of labels that lie on bone. Measured on three real scans (2, 2.5 and 3 mm): 0.70 to 0.71, single
+#: vertebrae 0.46 to 0.96, and 0.52 to 0.57 with marrow set to 20 HU and cortex thinned; mirrored 0.11 to 0.15,
+#: upside down 0.08 to 0.42, one vertebra off 0.00 to 0.27.
+CONTRAST_MIN = 0.30
 
 #: A place that beats the file's own by more than this is taken for the true one.
 CONTRAST_MARGIN = 0.05
 
-#: How far outside the labels "just outside" lies, mm: beyond partial volume, within the neighbouring soft tissue.
+#: How far outside the labels, in the same slice, "just outside" lies, mm: beyond partial volume, and within the
+#: neighbouring soft tissue. Above and below lie other vertebrae, labelled or not.
 NEAR_MM, FAR_MM = 2.0, 7.0
 
-#: Trial displacements along each patient axis, mm: less than half the distance of two vertebrae, so that no
+#: Trial displacements along each axis of the scan, mm: less than the distance of two cervical vertebrae, so that no
 #: neighbour is taken for the vertebra itself.
-SHIFTS_MM = (-15.0, -8.0, 8.0, 15.0)
+SHIFTS_MM = (-10.0, -5.0, 5.0, 10.0)
 
 #: Finer voxels than this are skipped over, mm, and at most so many looked at: ample for a contrast within 0.01.
 GRAIN_MM = 1.5
@@ -79,7 +81,8 @@ def _samples(bone: Volume, ct: Volume) -> tuple[NDArray[np.intp], NDArray[np.int
     margin = np.ceil(FAR_MM / spacing).astype(int)
     stride = np.maximum(np.floor(GRAIN_MM / spacing).astype(int), 1)
     padded = np.pad(bone.array, [(m, m) for m in margin])[:: stride[0], :: stride[1], :: stride[2]]
-    distance = ndimage.distance_transform_edt(~padded, sampling=spacing * stride)
+    # slices count as far apart, so that the distance is one within the slice
+    distance = ndimage.distance_transform_edt(~padded, sampling=spacing * stride * [1e3, 1.0, 1.0])
     start = np.rint(ct.index_kji(bone.world_mm((0, 0, 0)))).astype(int) - margin
     near = np.argwhere((distance >= NEAR_MM) & (distance <= FAR_MM))
     return _thinned(np.argwhere(padded)) * stride + start, _thinned(near) * stride + start

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from trocar.anatomy.labels import Labels, boxes_by_number, merge, split
+import numpy as np
+
+from trocar.anatomy.labels import Labels, boxes_by_number, merge, split, union
 from trocar.anatomy.levels import Level
 from trocar.anatomy.placement import placement
 from trocar.anatomy.plausibility import advice, concerns, in_one_piece, misfits, piece, rival, swapped_sides
@@ -25,6 +27,10 @@ Named = str | os.PathLike[str] | Scheme | None
 
 #: What carries the meaning in files that give it themselves, for sentences.
 CODED = {"dicom-seg": "coded segments", "slicer": "named segments", "header": "label names in its header"}
+
+#: Least share of labelled parts of vertebrae (bodies, arches) that lies in the vertebrae of the other file: two
+#: programs draw the same edge half a voxel apart, and one may label a vertebra that the other leaves out.
+PARTS_INSIDE_MIN = 0.5
 
 
 @dataclass(frozen=True)
@@ -204,22 +210,39 @@ def _check_sides(found: Labels) -> tuple[Finding, ...]:
 
 
 def _check_place(read: Sequence[_Read], on: Volume) -> tuple[Finding, ...]:
-    """Raise unless the bones of every file lie on the CT's bone."""
+    """Raise unless the bones of every file lie on the CT's bone, and parts of bones on those bones."""
     if on.unit != "HU":
-        return (
-            Finding(Severity.CAUTION, f"the place of the labels was not checked: the scan is in {on.unit}, not HU."),
+        text = f"the place of the labels was not checked: the scan is in {on.unit}, not HU."
+        return (Finding(Severity.CAUTION, text, "bone under the labels is what the check looks for"),)
+    whole = union([mask for one in read for mask in one.labels.vertebrae.values()])
+    return tuple(finding for one in read for finding in _check_file(one, whole, on))
+
+
+def _check_file(one: _Read, whole: Volume, on: Volume) -> tuple[Finding, ...]:
+    parts = [mask for name, mask in one.labels.subregions.items() if name != "endplate"]
+    if one.labels.vertebrae:
+        _check_bones(one, on)
+    elif parts:
+        _check_parts(one.title, union(parts), whole)
+    elif not one.framed:
+        text = f"the place of {one.title} was not checked: it labels no bone and names no frame of reference."
+        return (Finding(Severity.NOTE, text, "bone under the labels is what the check looks for"),)
+    return ()
+
+
+def _check_bones(one: _Read, on: Volume) -> None:
+    found = placement(list(one.labels.vertebrae.values()), on)
+    if not found.on_bone:
+        raise FrameMismatchError(
+            f"{one.title} does not lie on the bone of this CT: {found.sentence}. "
+            "It belongs to another scan, or its header turns or moves it."
         )
-    told: list[Finding] = []
-    for one in read:
-        bones = tuple(one.labels.vertebrae.values()) or tuple(
-            mask for name, mask in one.labels.subregions.items() if name != "endplate"
+
+
+def _check_parts(title: str, parts: Volume, whole: Volume) -> None:
+    inside = np.count_nonzero(parts.array & whole.onto(parts).array) / np.count_nonzero(parts.array)
+    if inside < PARTS_INSIDE_MIN:
+        raise FrameMismatchError(
+            f"{inside:.0%} of the parts of vertebrae in {title} lie in the vertebrae ({PARTS_INSIDE_MIN:.0%} is "
+            "needed): the two files belong to different scans."
         )
-        if not bones and not one.framed:
-            text = f"the place of {one.title} was not checked: it labels no vertebra."
-            told.append(Finding(Severity.NOTE, text, "bone under the labels is what the check looks for"))
-        elif bones and not (found := placement(bones, on)).on_bone:
-            raise FrameMismatchError(
-                f"{one.title} does not lie on the bone of this CT: {found.sentence}. "
-                "It belongs to another scan, or its header turns or moves it."
-            )
-    return tuple(told)

@@ -123,7 +123,9 @@ class Volume:
         index = self.index_kji(points_mm)
         flat = index.reshape(-1, 3).T
         source = self.array.astype(np.float32) if self.array.dtype == bool else self.array
-        values = map_coordinates(source, flat, output=np.float64, order=order, mode="constant", cval=outside)
+        # "constant" would take the outer half of every border voxel for outside
+        mode = "grid-constant" if order == 0 else "constant"
+        values = map_coordinates(source, flat, output=np.float64, order=order, mode=mode, cval=outside)
         return np.asarray(values).reshape(index.shape[:-1])
 
     def same_grid(self, other: Volume) -> bool:
@@ -192,7 +194,8 @@ class Volume:
                 matrix,
                 output_shape=other.shape,
                 order=0 if discrete else 1,
-                mode="constant",
+                # "constant" would take the outer half of every border voxel for outside
+                mode="grid-constant" if discrete else "constant",
                 cval=outside,
             ).astype(self.array.dtype)
         return replace(

@@ -432,6 +432,18 @@ def test_another_grid_is_resampled_and_told(spacing_ijk: tuple[float, float, flo
         assert dice > (0.97 if spacing_ijk[0] == 1.0 else 0.75)
 
 
+def test_nothing_is_lost_at_the_edge_of_the_label_volume():
+    """The CT's end slice lies within the outer half of the labels' end slice: it is labelled, and cut by the scan."""
+    middle = int(np.argwhere(MASKS[Level.L2])[:, 0].mean())
+    ct = CT.crop((middle, 0, 0), CT.shape)
+    affine = ct.affine.copy()
+    affine[2, 3] += 0.4 * CT.spacing_mm[0]
+    found = read_labels(Volume(NUMBERS[middle:], affine, unit="label"), ct, "totalseg-v2")
+    assert set(found.vertebrae) == {Level.T11, Level.T12, Level.L1, Level.L2}
+    mask = found.vertebrae[Level.L2]
+    assert ct.index_kji(mask.world_mm((0, 0, 0)))[0] == pytest.approx(0.0, abs=1e-9)
+
+
 def test_frames_that_differ_are_refused():
     with pytest.raises(FrameMismatchError, match="register the two images first"):
         read_labels(Volume(NUMBERS, AFFINE, "1.2.3", "label"), FRAMED, "totalseg-v2")

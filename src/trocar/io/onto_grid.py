@@ -90,16 +90,18 @@ def cut_numbers(labels: Volume, on: Volume) -> set[int]:
     """
     face_mm2 = labels.spacing_mm[1] * labels.spacing_mm[2]
     cut: set[int] = set()
-    for k in (0, labels.shape[0] - 1):
-        if _ends_within(labels, on, k):
-            numbers, counts = np.unique(labels.array[k], return_counts=True)
+    for upper in (False, True):
+        if _ends_within(labels, on, upper):
+            numbers, counts = np.unique(labels.array[-1 if upper else 0], return_counts=True)
             cut |= {int(n) for n, count in zip(numbers, counts, strict=True) if n and count * face_mm2 >= CUT_FACE_MM2}
     return cut
 
 
-def _ends_within(labels: Volume, on: Volume, k: int) -> bool:
-    """Whether the CT goes on by more than a voxel of the labels beyond the middle of their end slice ``k``."""
+def _ends_within(labels: Volume, on: Volume, upper: bool) -> bool:
+    """Whether the CT's uppermost (or lowest) slice lies beyond the labels, above the middle of their own."""
     middle = (np.asarray(labels.shape, dtype=float) - 1) / 2
-    middle[0] = k + (1.5 if k else -1.5)
+    middle[0] = labels.shape[0] - 1 if upper else 0
     place = on.index_kji(labels.world_mm(middle))
-    return bool(np.all((place >= 0) & (place <= np.asarray(on.shape) - 1)))
+    place[0] = on.shape[0] - 1 if upper else 0
+    k = float(labels.index_kji(on.world_mm(place))[0])
+    return k > labels.shape[0] - 0.5 if upper else k < -0.5

@@ -91,6 +91,20 @@ def wall_clearances(
     ]
 
 
+def bone_clearance(
+    maps: Maps, tip_mm: Vector, way: Vector, wall_mm: float, radius: float, margin_mm: float
+) -> Clearance:
+    """Bone around the needle in every direction, over the stretch that must stay in bone."""
+    axis = tip_mm + np.arange(0.0, wall_mm + 1e-9, STEP_MM)[:, None] * way
+    depth = maps.sample(axis)
+    thinnest = axis[int(np.argmin(depth))]
+    step = np.diag(maps.node_mm[::-1])
+    slope = maps.sample(thinnest + step) - maps.sample(thinnest - step)
+    flat = float(np.linalg.norm(slope)) == 0.0
+    half = 0.5 * float(maps.voxel_mm.min()) if flat else half_voxel_mm(maps.region, slope)
+    return Clearance("bone_wall", float(depth.min()) - radius, half, margin_mm)
+
+
 def ahead_mm(maps: Maps, tip_mm: Vector, way: Vector) -> float:
     """Bone in front of the tip along the needle, mm."""
     return float(_to_surface(maps, np.asarray(tip_mm)[None], -way)[0])

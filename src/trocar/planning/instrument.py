@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trocar.measure import Range
 
@@ -63,3 +63,19 @@ def vertebroplasty_needle(region: str, pedicle_mm: float | None = None, length_m
     needles = [Needle.of_gauge(g, length_mm) for g in VERTEBROPLASTY_GAUGES if g >= usual]
     fitting = [n for n in needles if pedicle_mm is None or least_pedicle_mm(n) <= pedicle_mm]
     return fitting[0] if fitting else needles[-1]
+
+
+#: Shafts that vertebroplasty needles are sold with, mm (makers differ; the length stays editable).
+STOCK_LENGTHS_MM = (100.0, 125.0, 150.0, 200.0)
+
+
+def longest_mm(instrument: Needle) -> float:
+    """The deepest target that a needle of this calibre reaches: its own length, or the longest sold."""
+    return max(instrument.length_mm, STOCK_LENGTHS_MM[-1])
+
+
+def reaching(instrument: Needle, path_mm: float) -> Needle:
+    """The needle itself where it reaches ``path_mm``, else the same with the shortest shaft sold that does."""
+    if instrument.length_mm >= path_mm:
+        return instrument
+    return replace(instrument, length_mm=min((n for n in STOCK_LENGTHS_MM if n >= path_mm), default=path_mm))

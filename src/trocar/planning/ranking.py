@@ -15,11 +15,12 @@ from dataclasses import dataclass, replace
 from trocar.anatomy.levels import Level
 from trocar.anatomy.patient import Anatomy
 from trocar.anatomy.vertebra import Part
-from trocar.errors import LevelError, NoSafeTrajectory
 from trocar.geometry import Side
 from trocar.measure import Finding, Measure, Severity
 from trocar.planning.access import Approach, Margins, approaches_for
-from trocar.planning.corridor import MIDLINE_MM, Corridor, Site, TargetZone, refusal, survey
+from trocar.planning.appraisal import MIDLINE_MM, Corridor
+from trocar.planning.candidates import Site, TargetZone
+from trocar.planning.corridor import Survey, in_the_way, refusal, survey, why_not
 from trocar.planning.instrument import DEFAULT_LENGTH_MM, Needle, vertebroplasty_needle
 from trocar.planning.robustness import HandError
 from trocar.planning.trajectory import Trajectory
@@ -80,36 +81,41 @@ def ways_in(
     """Every way into a level, best first.
 
     Without ``approaches`` those of the region are tried, without ``instrument`` the region's usual
-    needle of ``length_mm``, thinner where a pedicle asks for it. Raises :class:`NoSafeTrajectory` when no side and no
-    approach has a path, and :class:`LevelError` where none is offered.
+    needle of ``length_mm`` (the next longer that is sold where that does not reach), thinner where a
+    pedicle asks for it. Raises :class:`trocar.errors.NoSafeTrajectory` when no side and no approach has
+    a path, and :class:`trocar.errors.LevelError` where none is offered.
     """
     usual = approaches_for(level)[0]
     tried = tuple(approaches) if approaches is not None else approaches_for(level)
     site = Site.of(anatomy, level)
     aside = _half_middle_mm(site)
     found: list[Choice] = []
-    refused: list[NoSafeTrajectory | LevelError] = []
+    failed: list[Survey] = []
     for approach in tried:
         cost = 0.0 if approach.name == usual.name else UNUSUAL_COST
         pair: list[Corridor] = []
         for side in sides:
-            try:
-                needle = instrument or usual_needle(site, side, approach, length_mm)
-                seen = survey(site, side, approach, needle, margins=margins, target=target, hand=hand)
-                paths = seen.corridors()
-                if not paths:
-                    raise refusal(seen)
-            except (NoSafeTrajectory, LevelError) as error:
-                refused.append(error)
+            needle = instrument or usual_needle(site, side, approach, length_mm)
+            seen = survey(site, side, approach, needle, margins=margins, target=target, hand=hand)
+            paths = seen.corridors()
+            if not paths:
+                failed.append(seen)
                 continue
             found += [Choice((c,), c.objective - cost) for c in paths]
             pair += seen.corridors(1, ideal_aside_mm=aside)
         if two_sided and len(pair) == 2:
             found.append(Choice(tuple(pair), min(c.objective for c in pair) - SECOND_PUNCTURE_COST - cost))
     if not found:
-        raise refused[0]
+        raise refusal(failed[0])
     ranked = sorted(found, key=lambda c: (not _usual(c, usual), -round(c.score, 6)))
-    return tuple(_told(ranked[0], choice) for choice in ranked)
+    missing = tuple(_missing(f) for f in failed if f.task.approach.name == usual.name)
+    return tuple(_told(ranked[0], choice, missing) for choice in ranked)
+
+
+def _missing(failed: Survey) -> Finding:
+    """Why the usual approach has no path from one side."""
+    structure, short = in_the_way(failed)
+    return Finding(Severity.NOTE, why_not(failed.task, structure, short), "the other ways are offered instead")
 
 
 def _usual(choice: Choice, approach: Approach) -> bool:
@@ -131,8 +137,9 @@ def _half_middle_mm(site: Site) -> float:
     return float(local[:, 0].max() - local[:, 0].min()) / 4.0
 
 
-def _told(first: Choice, choice: Choice) -> Choice:
-    findings = tuple(dict.fromkeys(f for c in choice.corridors for f in c.findings)) + _short_of_midline(choice)
+def _told(first: Choice, choice: Choice, missing: tuple[Finding, ...]) -> Choice:
+    own = tuple(dict.fromkeys(f for c in choice.corridors for f in c.findings))
+    findings = own + _short_of_midline(choice) + (missing if choice is first else ())
     reason = _first_reason(choice) if choice is first else _reason(first, choice)
     return replace(choice, reason=reason, findings=findings)
 
@@ -150,14 +157,14 @@ def _short_of_midline(choice: Choice) -> tuple[Finding, ...]:
 
 def _first_reason(choice: Choice) -> str:
     tight = min((c.tightest for c in choice.corridors), key=lambda c: c.value_mm - c.margin_mm)
-    where = (
-        "two tips flank the midline"
-        if len(choice.corridors) == 2
-        else f"tip {choice.off_midline_mm:.0f} mm from the midline"
-    )
+    where = f"tip {choice.off_midline_mm:.0f} mm from the midline"
+    if len(choice.corridors) == 2:
+        where = "two tips flank the midline"
+    elif choice.off_midline_mm < 0.5:
+        where = "tip on the midline"
     return (
         f"Best balance of clearance, centrality, length and angle: {where}, "
-        f"tightest at the {tight.structure.replace('_', ' ')} with {tight.value_mm:.1f} mm free."
+        f"tightest at the {tight.structure.replace('_', ' ')} with {max(tight.value_mm, 0.0):.1f} mm free."
     )
 
 

@@ -15,6 +15,8 @@ import numpy as np
 STEP_MM = 0.5
 #: A cylinder is never let nearer than this to a labelled voxel, whatever the uncertainty, mm.
 CONTACT_MM = 0.3
+#: Interpolated maps read up to this much above the exact distance: what is refused must be refused there too, mm.
+MAP_ERROR_MM = 0.1
 #: Beyond its entry the axis may brush its own vertebra this deep (a process it slides along), mm.
 BRUSH_MM = 0.5
 #: A trilinear interpolant of a map whose slope is at most 1 per axis changes at most this fast.
@@ -83,7 +85,7 @@ def _judge(maps, start, move, wall_mm, need, contact, node_mm, voxel_mm, lowest,
             return NEVER, NO_BONE, bone_mm
         if s <= wall_mm and depth - need[0] < slack:
             slack, blocker = depth - need[0], 0
-            if strict and slack < 0.0 and slack + half_voxel(maps, k, j, i, 0, node_mm, voxel_mm) < 0.0:
+            if strict and slack < 0.0 and slack + half_voxel(maps, k, j, i, 0, node_mm, voxel_mm) < MAP_ERROR_MM:
                 return NEVER, 0, bone_mm
         if bone_mm < 0.0 and depth <= 0.0:
             bone_mm = s
@@ -99,7 +101,7 @@ def _judge(maps, start, move, wall_mm, need, contact, node_mm, voxel_mm, lowest,
                 slack, blocker = free, c
             if strict and free < 0.0:
                 touched = free + need[c] < contact[c]
-                if touched or free + half_voxel(maps, k, j, i, c, node_mm, voxel_mm) < 0.0:
+                if touched or free + half_voxel(maps, k, j, i, c, node_mm, voxel_mm) < MAP_ERROR_MM:
                     return NEVER, c, bone_mm
         # nothing within `spare` can lower the slack: those samples need not be looked at
         n += 1 + int(max(spare, 0.0) / (_SLOPE * STEP_MM))

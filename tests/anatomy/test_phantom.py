@@ -266,11 +266,11 @@ def test_landmarks_lie_where_a_finger_finds_them(whole: Phantom) -> None:
     for level, truth in whole.truth.vertebrae.items():
         for side in Side:
             if level.region == "lumbar":
-                point = truth.landmarks[f"transverse_junction_{side.value}"]
+                point = truth.landmarks[f"articular_transverse_junction_{side.value}"]
                 assert abs(float(truth.distance_mm(point))) < 0.1
                 assert truth.distance_mm(point + 3.0 * truth.frame.posterior) > 0.0
             else:
-                point = truth.landmarks[f"rib_notch_{side.value}"]
+                point = truth.landmarks[f"rib_transverse_notch_{side.value}"]
                 to_rib = float(around.rib(forms, level, side).distance_mm(point))
                 to_bone = float(truth.distance_mm(point))
                 assert 0.3 < to_bone < 5.0

@@ -191,10 +191,12 @@ class VertebraTruth:
     posterior coordinates in the frame); front and back are 3 mm inside the body's edges, the middle
     halfway. ``intact_heights_mm`` are the same before a fracture. ``endplates`` ("superior",
     "inferior") pass through the endplate at the front and the back station, parallel to the left
-    axis, normals out of the body. ``landmarks``: "transverse_junction_left/right" (lumbar: on the
-    bone, in the crease between superior articular and transverse process) and "rib_notch_left/right"
-    (thoracic: middle of the gap between rib and transverse process). ``distance_mm`` is the signed
-    distance to the drawn surface. ``whole`` says whether body, pedicles and arch lie inside the
+    axis, normals out of the body. ``landmarks``: "spinous_tip" is its most posterior bone;
+    "articular_transverse_junction_left/right" (lumbar) lies on the bone behind, where the lateral
+    edge of the superior articular process meets the middle of the transverse process;
+    "rib_transverse_notch_left/right" (thoracic) is the middle of the gap between rib and transverse
+    process. ``distance_mm`` is the signed distance to the drawn surface, before any lesion.
+    ``whole`` says whether body, pedicles and arch with all its processes lie inside the
     field of view.
     """
 
@@ -540,13 +542,22 @@ def _endplates(form: VertebraForm) -> dict[str, Plane]:
 
 def _landmarks(forms: dict[Level, VertebraForm], level: Level) -> dict[str, Vector]:
     form = forms[level]
-    out = {"spinous_tip": form.points["spinous_tip"]}
+    out = {"spinous_tip": _rearmost(form)}
     for side in Side:
         if level.region == "lumbar":
-            out[f"transverse_junction_{side.value}"] = _on_surface(form, form.points[f"crease_{side.value}"])
+            out[f"articular_transverse_junction_{side.value}"] = _on_surface(form, form.points[f"crease_{side.value}"])
         else:
-            out[f"rib_notch_{side.value}"] = _gap_middle(form, around.rib(forms, level, side), side)
+            out[f"rib_transverse_notch_{side.value}"] = _gap_middle(form, around.rib(forms, level, side), side)
     return {name: form.pose.to_world(point) for name, point in out.items()}
+
+
+def _rearmost(form: VertebraForm) -> Vector:
+    """The most posterior bone of the spinous process in the midsagittal plane."""
+    reach = np.arange(-9.0, 9.01, 0.2)
+    y, z = np.meshgrid(reach, reach, indexing="ij")
+    plane = form.points["spinous_end"] + np.stack([np.zeros_like(y), y, z], axis=-1).reshape(-1, 3)
+    bone = plane[form.shape.distance_mm(plane) <= 0.0]
+    return np.asarray(bone[bone[:, 1] > bone[:, 1].max() - 0.05].mean(axis=0))
 
 
 def _on_surface(form: VertebraForm, point: Vector) -> Vector:

@@ -165,7 +165,7 @@ def _lumbar_side(m: Morphometry, g: int, x: float, z: float, w: float, points: d
     facet = np.array([g * (x + 2.5), w + 13.0, 0.5 * m.posterior_height_mm - 1.0])
     points[f"transverse_tip_{side}"] = tip
     points[f"facet_{side}"] = facet
-    points[f"crease_{side}"] = np.array([facet[0] + g * 3.5, w + 12.0, root[2] + 4.0])
+    points[f"crease_{side}"] = np.array([facet[0] + g * 3.5, w + 12.0, root[2] + 0.5])
     return [
         rod([g * (x + 1.5), w + 12.0, z - 2.0], [*facet[:2], facet[2] + 2.0], (5.0, 5.0), (4.0, 3.6)),
         rod(root, tip, (4.2, 5.0), (2.6, 4.0), across=(0, 1, 0)),
@@ -244,7 +244,7 @@ def vertebra_form(
         rods += _inferior_facet(m, pedicles[side], facet, up, lumbar)
     spinous = _spinous(m, float(pedicles[Side.LEFT].isthmus_mm[2]))
     rods.append(spinous)
-    points["spinous_tip"] = spinous[0:3] + spinous[12] * spinous[3:6]
+    points["spinous_end"] = spinous[0:3] + spinous[12] * spinous[3:6]
     reach = 2.0 * m.posterior_height_mm
     shape = Shape(pose, np.array(rods), body, np.array([canal_rod(m, reach)]))
     return VertebraForm(level, m, shape, body, pedicles, points)

@@ -253,6 +253,18 @@ def test_dicom_that_is_no_segmentation_of_this_scan(tmp_path: Path):
         read_labels(seg, FRAMED)
 
 
+def test_damaged_segmentations_are_refused():
+    uneven = dicom_seg(HU, AFFINE, COUNTED, DESCRIBED)
+    for group in uneven.PerFrameFunctionalGroupsSequence[7:]:
+        group.PlanePositionSequence[0].ImagePositionPatient[2] += 0.9
+    with pytest.raises(ImageError, match="frames of the DICOM segmentation do not make a volume"):
+        read_labels(uneven, FRAMED)
+    bare = dicom_seg(HU, AFFINE, COUNTED, DESCRIBED)
+    del bare.SegmentSequence
+    with pytest.raises(ImageError, match="is not a complete DICOM segmentation"):
+        read_labels(bare, FRAMED)
+
+
 def test_two_segments_of_one_vertebra_are_refused():
     again = [*DESCRIBED[:-1], described(5, "again", VERTEBRA_CODES[0])]
     with pytest.raises(LabelSchemeError, match="labels 1 and 5 both say T11"):

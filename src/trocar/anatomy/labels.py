@@ -25,8 +25,10 @@ class Labels:
     All masks lie on sub-grids of the CT's grid. ``vertebrae`` are whole bones by level.
     ``structures`` use TotalSegmentator's names with the lobes joined ("lung_left", "lung_right",
     "aorta", "inferior_vena_cava", "kidney_left", "spinal_cord", "spinal_canal", "rib_left_9",
-    "sacrum", "intervertebral_discs" ...). ``subregions`` are parts of vertebrae that some schemes give, not
-    split by level ("body", "arch", "spinous_process", "superior_articular_left" ...).
+    "sacrum", "intervertebral_discs" ...); ribs whose side no label tells are "rib_9", and a vertebra
+    that the label map's own edge cuts is "vertebra_L3" here. ``subregions`` are parts of vertebrae that
+    some schemes give, not split by level ("body", "arch", "spinous_process",
+    "superior_articular_left" ...). ``digests`` are pairs of a file's name and its SHA-256.
     """
 
     scheme: str

@@ -41,13 +41,20 @@ def open_segmentation(dataset: Dataset, title: str) -> LabelMap:
         raise ImageError(
             f"{title} is a DICOM {dataset.get('Modality', 'object')}, not a segmentation: give a DICOM SEG object."
         )
-    seg = hd.seg.Segmentation.from_dataset(dataset, copy=False)
+    seg = _parsed(dataset, title)
     says, unknown = _meanings(seg)
     check_unique(says, title)
     fractional = seg.segmentation_type == hd.seg.SegmentationTypeValues.FRACTIONAL
     findings = _told(unknown) + (_cut_at_half(title) if fractional else ())
     layers = tuple(Layer(volume, says) for volume in _volumes(seg, title, fractional))
     return LabelMap(title, layers, "dicom-seg", findings)
+
+
+def _parsed(dataset: Dataset, title: str) -> hd.seg.Segmentation:
+    try:
+        return hd.seg.Segmentation.from_dataset(dataset, copy=False)
+    except (AttributeError, KeyError, ValueError) as error:
+        raise ImageError(f"{title} is not a complete DICOM segmentation ({error}): export it again.") from error
 
 
 def _meanings(seg: hd.seg.Segmentation) -> tuple[dict[int, Meaning], list[str]]:
@@ -65,14 +72,17 @@ def _meanings(seg: hd.seg.Segmentation) -> tuple[dict[int, Meaning], list[str]]:
 
 def _by_code(description: hd.seg.SegmentDescription) -> Meaning | None:
     value = _sct(description.segmented_property_type)
-    modifiers = [
-        *(description.get("SegmentedPropertyTypeCodeSequence", [Dataset()])[0]).get(
-            "SegmentedPropertyTypeModifierCodeSequence", []
-        ),
-        *description.get("SegmentedPropertyTypeModifierCodeSequence", []),
+    of_type = _items(description.SegmentedPropertyTypeCodeSequence[0], "SegmentedPropertyTypeModifierCodeSequence")
+    regions = _items(description, "AnatomicRegionSequence")
+    of_regions = [m for region in regions for m in _items(region, "AnatomicRegionModifierSequence")]
+    sides = [
+        _sct(Code(m.get("CodeValue", ""), m.get("CodingSchemeDesignator", ""), "")) for m in (*of_type, *of_regions)
     ]
-    sides = [_sct(Code(m.CodeValue, m.CodingSchemeDesignator, m.CodeMeaning)) for m in modifiers]
     return by_code(value, next((s for s in sides if s), None)) if value else None
+
+
+def _items(dataset: Dataset, keyword: str) -> list[Dataset]:
+    return list(dataset.get(keyword) or [])
 
 
 def _sct(code: Code) -> str | None:
@@ -94,14 +104,17 @@ def _by_label(description: hd.seg.SegmentDescription) -> Meaning | None:
 
 def _volumes(seg: hd.seg.Segmentation, title: str, fractional: bool) -> Iterator[Volume]:
     """The label volume; where segments overlap, one for each segment."""
-    together = None if fractional else _together(seg)
-    if together is not None:
-        yield _placed(together, together.array, seg, title)
-        return
-    for number in seg.segment_numbers:
-        one = seg.get_volume(segment_numbers=[number], rescale_fractional=True)
-        mask = one.array[..., 0] >= FRACTION if fractional else one.array[..., 0] > 0
-        yield _placed(one, mask.astype(np.uint16) * np.uint16(number), seg, title)
+    try:
+        together = None if fractional else _together(seg)
+        if together is not None:
+            yield _placed(together, together.array, seg, title)
+            return
+        for number in seg.segment_numbers:
+            one = seg.get_volume(segment_numbers=[number], rescale_fractional=True)
+            mask = one.array[..., 0] >= (FRACTION if fractional else 1)
+            yield _placed(one, mask.astype(np.uint16) * np.uint16(number), seg, title)
+    except (RuntimeError, ValueError) as error:
+        raise ImageError(f"the frames of {title} do not make a volume ({error}): export it again.") from error
 
 
 def _together(seg: hd.seg.Segmentation) -> hd.Volume | None:
@@ -116,7 +129,8 @@ def _together(seg: hd.seg.Segmentation) -> hd.Volume | None:
 def _placed(volume: hd.Volume, array: NDArray[np.uint16], seg: hd.seg.Segmentation, title: str) -> Volume:
     """From highdicom's affine, whose columns step along the array's axes k, j, i, to ijk and canonical order."""
     affine = np.asarray(volume.affine)[:, [2, 1, 0, 3]]
-    return Stored(title, array, affine, str(seg.FrameOfReferenceUID)).volume("label", 0.0)
+    frame = seg.get("FrameOfReferenceUID")
+    return Stored(title, array, affine, str(frame) if frame else None).volume("label", 0.0)
 
 
 def _told(unknown: list[str]) -> tuple[Finding, ...]:

@@ -114,6 +114,34 @@ def test_a_mat_that_touches_the_back_is_peeled_off():
     np.testing.assert_allclose(depth, 80.0, atol=0.4)  # half a voxel
 
 
+def test_a_mat_whose_gap_fills_up_is_peeled_off_too():
+    """Behind the last row of skin: -180, -300, -200, -220, -700 HU, as measured on a chest scan: skin, gap, mat."""
+    affine, p = grid()
+    hu = np.where(ellipse_mm(p, (0, 0), (HALF_WIDTH_MM, HALF_DEPTH_MM)) < 0, 40.0, -1000.0)
+    back = int(np.argmax(p[0, :, 0, 1] > 80.0))
+    profile = np.full(hu.shape[1] - back, -1000.0)
+    profile[:5] = (-180.0, -300.0, -200.0, -220.0, -700.0)
+    hu[:, back:] = profile[:, None]
+    ct = scan(hu, affine)
+    depth, _ = skin_exits(ct, body_mask(ct), [[x, 0.0, 0.0] for x in range(-60, 61, 5)], [0.0, 1.0, 0.0])
+    np.testing.assert_allclose(depth, p[0, back, 0, 1] + 0.4, atol=1.0)  # the outer side of that row, to a voxel
+
+
+def test_a_thick_plate_that_touches_the_back_is_body_only_where_it_touches():
+    affine, p = grid()
+    hu = painted(body(p), np.abs(p[..., 1] - 103.5) - 3.5, 100.0)  # 7 mm thick, touching at the midline
+    mask = body_mask(scan(hu, affine)).array
+    assert not mask[(p[..., 1] > 99.0) & (np.abs(p[..., 0]) > 60.0)].any()
+
+
+@pytest.mark.parametrize(("margin_mm", "through"), [(1.6, False), (4.8, True)])
+def test_a_surface_at_the_border_of_the_scan_is_not_taken_for_skin(margin_mm, through):
+    affine, p = grid()
+    ct = scan(body(p), affine)
+    part = ct.crop((0, 0, 0), (12, int(ct.index_kji([0.0, HALF_DEPTH_MM + margin_mm, 0.0])[1]) + 1, 400))
+    assert skin_exit(part, body_mask(part), [0.0, 20.0, 0.0], [0.0, 1.0, 0.0]).through_skin is through
+
+
 def test_mirrored_scan_gives_the_mirrored_mask():
     affine, p = grid(shape=(8, 301, 379), spacing_kji=(2.0, 0.83, 0.83))
     rng = np.random.default_rng(3)

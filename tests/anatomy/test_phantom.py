@@ -27,7 +27,9 @@ from trocar.anatomy.phantom import (
 )
 from trocar.anatomy.phantom_shapes import BodyForm, Grid, Shape, Tube, blend, ellipsoid, rod
 from trocar.anatomy.schemes import scheme
+from trocar.errors import LabelSchemeError
 from trocar.geometry import Pose, Side, angle_deg, unit
+from trocar.io.labels import read_labels
 from trocar.volume import Volume
 
 IDENTITY = Pose(np.zeros(3), np.eye(3))
@@ -276,6 +278,14 @@ def test_landmarks_lie_where_a_finger_finds_them(whole: Phantom) -> None:
                 assert 0.3 < to_bone < 5.0
                 assert to_rib == pytest.approx(to_bone, abs=0.6)
             assert side.sign * truth.frame.to_local(point)[0] > 8.0
+
+
+def test_labels_pass_the_door_that_real_ones_pass(whole: Phantom) -> None:
+    labels = read_labels(whole.labels, on=whole.ct, scheme=SCHEME)
+    assert set(MEASURED_LEVELS) <= set(labels.vertebrae)
+    assert {"spinal_cord", "aorta", "lung_left", "lung_right", "kidney_left", "rib_left_9"} <= set(labels.structures)
+    with pytest.raises(LabelSchemeError, match="totalseg-v2"):
+        read_labels(whole.labels, on=whole.ct, scheme="totalseg-v1")
 
 
 # --- symmetry, seeds ----------------------------------------------------------------------------

@@ -94,7 +94,7 @@ def scanned_region(ct: Volume) -> NDArray[np.bool_]:
     return _scanned(ct.array, ct.spacing_mm)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SkinExit:
     """Where a ray leaves the body for good.
 

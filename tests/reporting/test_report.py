@@ -62,8 +62,9 @@ def test_every_clearance_is_there_with_the_least_spare_first(made: Report, plan:
         path.clearances.rows,
         strict=True,
     ):
-        assert row[1] == f"{clearance.value_mm:.1f}"
-        assert row[4].word == clearance.grade.value  # type: ignore[union-attr]
+        assert row[1] == f"{clearance.value_mm:.1f} ± {clearance.uncertainty_mm:.1f}"
+        assert row[2] == f"{clearance.margin_mm:.1f}"
+        assert row[3].word == clearance.grade.value  # type: ignore[union-attr]
 
 
 def test_the_verdict_is_the_worst_grade_never_better(plan: Plan):
@@ -145,7 +146,7 @@ def test_a_procedure_says_how_the_patient_lies(plan: Plan):
 
 def test_grades_carry_a_word_and_a_symbol_of_their_own():
     table = clearance_table("t", tuple(Clearance(str(v), v, 0.5, 5.0) for v in (9.0, 5.2, 4.0)))
-    badges = [row[4] for row in table.rows]
+    badges = [row[3] for row in table.rows]
     assert [b.word for b in badges] == [g.value for g in (Grade.SHORT, Grade.BORDERLINE, Grade.SAFE)]
     assert len({b.symbol for b in badges}) == 3
 

@@ -29,7 +29,7 @@ PIXELS = 720
 STRIP_PIXELS = 112
 DPI = 144
 #: Outlines are sampled on a coarser grid than the image: their smoothness comes from interpolation.
-OUTLINE_PIXELS = 300
+OUTLINE_PIXELS = 240
 #: The staircase of the voxels is taken off the outlines by a Gaussian of this width; a flat edge does not move.
 OUTLINE_SMOOTHING_VOXELS = 0.6
 #: Empty voxels put around a mask before it is interpolated.
@@ -173,8 +173,8 @@ def contours(mask: Volume, view: View, pixels: int = OUTLINE_PIXELS) -> list[NDA
     around = padded(part)
     soft = replace(around, array=gaussian_filter(around.array, OUTLINE_SMOOTHING_VOXELS))
     values = soft.sample(view.points_mm(pixels))
-    lines = find_contours(np.pad(values, 1), 0.5)
-    return [((line[:, ::-1] - 0.5) / pixels - 0.5) * view.size_mm for line in lines if len(line) > 8]
+    lines = find_contours(values, 0.5)
+    return [((line[:, ::-1] + 0.5) / pixels - 0.5) * view.size_mm for line in lines if len(line) > 8]
 
 
 def _draw_outlines(axes: Axes, plan: Plan, view: View) -> list[Stroke]:

@@ -12,8 +12,9 @@ from trocar.reporting.content import GRADES, SEVERITIES, Badge, Concern, Path, R
 from trocar.reporting.words import amount, is_probability, number, percent, plain, title
 from trocar.treatment import Option, Plan
 
-#: Clearances on the first page: all that are not safe, and the nearest others up to this many.
-NEAREST = 11
+#: Clearances on the first page: all that are not safe, and the nearest others up to this many for one
+#: needle and for each of several.
+NEAREST_OF_ONE, NEAREST_OF_SEVERAL = 12, 7
 
 #: Measures of a path that its reader needs at once; all others follow in the appendix.
 _AT_ONCE = ("tip_off_midline", "entry_off_midline", "incidence")
@@ -106,12 +107,19 @@ def _mark(plan: Plan, trajectory: Trajectory) -> SkinMark | None:
     return replace(mark, cut_mm=getattr(plan.procedure, "skin_cut_mm", mark.cut_mm))
 
 
-def path(trajectory: Trajectory, mark: SkinMark | None) -> Path:
+def paths(plan: Plan, marks: tuple[SkinMark | None, ...]) -> tuple[Path, ...]:
+    """The needles of the best option; what the grades mean is said under the first."""
+    needles = plan.options[0].trajectories if plan.options else ()
+    room = NEAREST_OF_ONE if len(needles) == 1 else NEAREST_OF_SEVERAL
+    return tuple(_path(t, m, room, n == 0) for n, (t, m) in enumerate(zip(needles, marks, strict=True)))
+
+
+def _path(trajectory: Trajectory, mark: SkinMark | None, room: int, explained: bool) -> Path:
     """One needle in numbers, clearances and sentences."""
     return Path(
         title=f"{trajectory.side.value.capitalize()} {trajectory.approach} path to {trajectory.level}",
         numbers=_numbers(trajectory, mark),
-        clearances=_nearest(trajectory),
+        clearances=_nearest(trajectory, room, explained),
         sentences=mark.lines() if mark else (),
     )
 
@@ -137,11 +145,11 @@ def _mark_rows(mark: SkinMark) -> tuple[Row, ...]:
     image = needle.place.image
     shown = [f"at {image.position_mm:.1f} mm"]
     if image.slice_location_mm is not None:
-        shown.append(f"slice location {image.slice_location_mm:.1f}")
+        shown.append(f"location {image.slice_location_mm:.1f}")
     if image.table_position_mm is not None:
         shown.append(f"table {image.table_position_mm:.1f}")
     if not needle.place.numbered_by_scanner:
-        shown.append("counted from the feet")
+        shown.insert(0, "from the feet")
     side = needle.face.side_of(needle.offset_mm)
     tilt = "no gantry tilt shows it whole" if angles.tilt_deg is None else f"gantry tilt {abs(angles.tilt_deg):.1f}°"
     return (
@@ -150,7 +158,7 @@ def _mark_rows(mark: SkinMark) -> tuple[Row, ...]:
         Row(
             "Angle in the slice",
             f"{abs(angles.in_slice_deg):.1f}°",
-            f"from straight down, {mark.position.lies}; {_aside(mark)}",
+            f"{mark.position.lies}; {_aside(mark)}",
         ),
         Row(
             "Angle along the body",
@@ -179,19 +187,21 @@ def _spare_first(clearances: tuple[Clearance, ...]) -> list[Clearance]:
     return sorted(clearances, key=lambda c: (c.value_mm - c.margin_mm - c.uncertainty_mm, c.structure))
 
 
-def _nearest(trajectory: Trajectory) -> Table:
+_GRADES_EXPLAINED = (
+    "Safe: the margin is kept by more than the voxel uncertainty (±). Borderline: the difference lies within it. "
+    "Short: below the margin by more than that."
+)
+
+
+def _nearest(trajectory: Trajectory, room: int, explained: bool) -> Table:
     ordered = _spare_first(trajectory.clearances)
-    shown = [c for n, c in enumerate(ordered) if n < NEAREST or c.grade is not Grade.SAFE]
+    shown = [c for n, c in enumerate(ordered) if n < room or c.grade is not Grade.SAFE]
     rest = [c for c in ordered if c not in shown]
-    remark = (
-        "Safe: the margin is kept by more than the voxel uncertainty. Borderline: the difference lies within it. "
-        "Short: below the margin by more than that."
-    )
+    remark = _GRADES_EXPLAINED if explained else ""
     if rest:
         free = min(c.value_mm for c in rest)
-        remark = (
-            f"{len(rest)} more structures are safe, each at least {free:.1f} mm free (all in the appendix). {remark}"
-        )
+        more = f"{len(rest)} more structures are safe, each at least {number(free)} mm free (all in the appendix)."
+        remark = f"{more} {remark}".strip()
     return clearance_table("Clearance from the needle's surface", tuple(shown), remark)
 
 
@@ -200,16 +210,13 @@ def clearance_table(name: str, clearances: tuple[Clearance, ...], remark: str = 
     rows = tuple(
         (
             title(c.structure),
-            number(c.value_mm),
-            f"± {number(c.uncertainty_mm)}",
+            f"{number(c.value_mm)} ± {number(c.uncertainty_mm)}",
             number(c.margin_mm),
             GRADES[c.grade],
         )
         for c in _spare_first(clearances)
     )
-    return Table(
-        name, ("Structure", "Free, mm", "Voxels, mm", "Margin, mm", "Grade"), rows, (1, 2, 3), remark, (1, 0, 0, 0, 0)
-    )
+    return Table(name, ("Structure", "Free, mm", "Margin, mm", "Grade"), rows, (1, 2), remark, (1, 0, 0, 0))
 
 
 # --- concerns -----------------------------------------------------------------------------------

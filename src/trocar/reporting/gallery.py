@@ -61,6 +61,8 @@ def _profile(plan: Plan, trajectory: Trajectory, tag: str) -> Picture:
 def _caption(trajectory: Trajectory, view: View) -> str:
     if view.name.startswith("along"):
         shown = "The whole needle lies in this plane and is drawn at its true diameter."
+    elif view.name == "across":
+        shown = "At right angles to the needle, which is cut at its true diameter; left and head as in a coronal slice."
     else:
         shown = (
             "Filled: where the needle meets this plane. Dashed: its projection from in front of or behind the plane."

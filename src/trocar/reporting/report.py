@@ -22,7 +22,6 @@ def report(of: Plan | Case) -> Report:
     the mark on the skin.
     """
     plan, case_id = (of, None) if isinstance(of, Plan) else (of.plan, of.id)
-    best = plan.options[0] if plan.options else None
     marks = first_page.marks(plan)
     about_marks = tuple(f for mark in marks if mark for f in mark.findings)
     concerns = first_page.concerns(plan.findings + about_marks)
@@ -34,7 +33,7 @@ def report(of: Plan | Case) -> Report:
         identity=first_page.identity(plan, case_id),
         verdict=verdict,
         verdict_text=verdict_text,
-        paths=tuple(first_page.path(t, m) for t, m in zip(best.trajectories, marks, strict=True)) if best else (),
+        paths=first_page.paths(plan, marks),
         concerns=concerns,
         not_checked=tuple(title(n) for n in plan.not_checked),
         not_checked_text=first_page.not_checked_text(plan),

@@ -27,11 +27,13 @@ OUTSIDE_BONE_MM = 28.0
 BONE_OPACITY = 0.5
 CANAL_OPACITY = 0.6
 #: The picture is drawn this much larger and averaged down, against jagged edges.
-OVERSAMPLING = 2
+OVERSAMPLING = 1.5
 NEEDLE_SIDES = 36
 
 BONE_RGB = (0.93, 0.89, 0.80)
 AMBIENT = 0.42
+#: A hollow is seen against the mean over this share of the picture's edge.
+HOLLOW_SHARE = 0.02
 #: Depth of a hollow that is drawn in full shade, mm.
 HOLLOW_MM = 12.0
 
@@ -176,8 +178,9 @@ def _sunken(depth: NDArray[np.float32]) -> NDArray[np.float32]:
     if not seen.any():
         return np.zeros_like(depth)
     flat = np.where(seen, depth, depth[seen].max()).astype(np.float32)
-    coarse = gaussian_filter(flat[:: 2 * OVERSAMPLING, :: 2 * OVERSAMPLING], 0.02 * len(flat) / (2 * OVERSAMPLING))
-    around = coarse.repeat(2 * OVERSAMPLING, axis=0).repeat(2 * OVERSAMPLING, axis=1)
+    step = 4
+    coarse = gaussian_filter(flat[::step, ::step], HOLLOW_SHARE * len(flat) / step)
+    around = coarse.repeat(step, axis=0).repeat(step, axis=1)[: len(flat), : len(flat)]
     return np.clip((flat - around) / HOLLOW_MM, 0.0, 0.45).astype(np.float32)
 
 
@@ -211,7 +214,9 @@ def scene(plan: Plan) -> Scene:
 
 def surface_picture(scene: Scene, trajectories: tuple[Trajectory, ...], view: View) -> bytes:
     """One surface view as PNG: translucent bone, canal, needles at true diameter."""
-    pixels = PIXELS * OVERSAMPLING
+    from PIL import Image
+
+    pixels = int(PIXELS * OVERSAMPLING)
     needles = [(cylinder(t.skin_mm, t.target_mm, t.instrument.radius_mm), _rgb(palette.NEEDLE)) for t in trajectories]
     drawn = render(needles, view, pixels)
     if scene.canal is not None:
@@ -220,7 +225,8 @@ def surface_picture(scene: Scene, trajectories: tuple[Trajectory, ...], view: Vi
     bone.colour *= (1.0 - _sunken(bone.depth))[..., None]
     drawn = over(bone, drawn, BONE_OPACITY)
     image = np.where(np.isfinite(drawn.depth)[..., None], np.clip(drawn.colour, 0.0, 1.0), _rgb(palette.PANEL))
-    small = image.reshape(PIXELS, OVERSAMPLING, PIXELS, OVERSAMPLING, 3).mean(axis=(1, 3))
+    whole = Image.fromarray((255.0 * image).astype(np.uint8))
+    small = np.asarray(whole.resize((PIXELS, PIXELS), Image.Resampling.BOX))
     figure, axes = panel(view, strip=False)
     half = view.size_mm / 2.0
     axes.imshow(small, extent=(-half, half, half, -half), interpolation="nearest", resample=False)

@@ -91,7 +91,7 @@ def _read(opened: LabelMap, on: Volume, named: Named) -> _Read:
         cut = {meaning.levels[n] for n in cut_numbers(layer.volume, on) if n in meaning.levels}
         parts.append(_set_aside(split(moved.volume, meaning), cut))
         volumes.append(moved.volume)
-        findings += told
+        findings += (*layer.volume.findings, *told)
     if not parts:
         raise ImageError(f"{opened.title} is empty: no voxel is labelled. Give the label map of this scan.")
     labels = merge(parts)

@@ -30,14 +30,9 @@ from trocar.volume import Volume
 FRACTION = 0.5
 
 
-def is_segmentation(dataset: Dataset) -> bool:
-    """Whether a DICOM object is a segmentation."""
-    return str(dataset.get("Modality", "")) == "SEG"
-
-
 def open_segmentation(dataset: Dataset, title: str) -> LabelMap:
     """A DICOM segmentation as a label map; each segment's code, or else its label, says what it is."""
-    if not is_segmentation(dataset):
+    if dataset.get("Modality") != "SEG":
         raise ImageError(
             f"{title} is a DICOM {dataset.get('Modality', 'object')}, not a segmentation: give a DICOM SEG object."
         )

@@ -36,6 +36,8 @@ END_MM = 12.0
 FORAMEN_MM = 14.0
 #: Farthest from its axis that a point of the canal may lie, mm.
 CANAL_HALF_MM = 22.0
+#: A piece of a foramen smaller than this share of its largest piece is dropped.
+PIECE_SHARE = 0.25
 #: A foramen begins this far in front of the canal's front wall, mm: it opens forwards beside the disc.
 FORAMEN_AHEAD_MM = 2.0
 
@@ -113,7 +115,9 @@ def _fill(inside: NDArray[np.bool_], box: Volume, own: Station, above: Station |
     held[:, 1] -= own.tube.slope * (z - held[:, 2])
     near = (z >= reach_low) & (z <= reach_high)
     found = np.zeros(len(local), dtype=bool)
-    found[near] = in_tube(held[near], own.tube, own.low_z_mm, own.step_mm)
+    # half a voxel farther, so that a voxel is in where its near side is
+    margin = 0.5 * max(box.spacing_mm[1:])
+    found[near] = in_tube(held[near], own.tube, own.low_z_mm, own.step_mm, margin)
     shape = tuple(s.stop - s.start for s in window)
     inside[window] |= found.reshape(shape)
 
@@ -189,11 +193,21 @@ def _foramen(upper: Station, lower: Station | None, side: Side, ct: Volume, bone
     inside = (depth_from_top >= 0) & (height_over >= 0)
     inside &= (x >= inner) & (x <= outer) & (y >= front) & (y <= back)
     found = inside.reshape(box.shape) & ~bone.onto(replace(box, unit="mask")).array
+    found = _main_pieces(found)
     if not found.any():
         return None
     where = np.argwhere(found)
     mask = Volume(found, box.affine, ct.frame_of_reference, "mask")
     return mask.crop(where.min(axis=0), where.max(axis=0) + 1)
+
+
+def _main_pieces(found: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """``found`` without pieces much smaller than the largest: clefts between bones are no foramen."""
+    region, count = components(found, np.ones((3, 3, 3), dtype=bool))
+    sizes = np.bincount(region.ravel(), minlength=count + 1)[1:]
+    if count == 0:
+        return found
+    return np.isin(region, np.flatnonzero(sizes >= PIECE_SHARE * sizes.max()) + 1)
 
 
 def _pedicle_edge(station: Station, side: Side, sign: int) -> NDArray[np.float64]:

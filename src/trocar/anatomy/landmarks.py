@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
-from trocar.anatomy.frame import Footprint, exit_mm
-from trocar.anatomy.levels import Level
-from trocar.anatomy.pedicle import Isthmus
+from trocar.anatomy.frame import exit_mm
 from trocar.anatomy.surface import Surface
 from trocar.anatomy.tube import Tube
 from trocar.anatomy.vertebra import Part
 from trocar.geometry import Pose, Side, Vector
 from trocar.volume import Volume
+
+if TYPE_CHECKING:
+    from trocar.anatomy.reading import Bone, Layout
 
 Points = NDArray[np.float64]
 
@@ -26,19 +29,10 @@ ROOT_MM = 2.0
 RIB_NEAR_MM = 15.0
 
 
-def landmarks(
-    level: Level,
-    mask: Volume,
-    parts: NDArray[np.uint8],
-    surface: Surface,
-    pose: Pose,
-    plan: Footprint,
-    tube: Tube,
-    isthmuses: dict[Side, Isthmus],
-    ribs: dict[Side, Volume],
-) -> dict[str, Vector]:
+def landmarks(bone: Bone, layout: Layout, parts: NDArray[np.uint8]) -> dict[str, Vector]:
     """LPS points by name; a name is absent where its bone is."""
-    arch = pose.to_local(mask.world_mm(np.argwhere(parts == Part.ARCH)))
+    pose, plan, tube = layout.pose, layout.plan, layout.tube
+    arch = pose.to_local(bone.mask.world_mm(np.argwhere(parts == Part.ARCH)))
     found = {
         "posterior_wall": np.array([tube.centre_x_mm, tube.front_y_mm, 0.0]),
         "anterior_wall": np.array([plan.centre_x_mm, plan.centre_y_mm - plan.half_depth_mm, 0.0]),
@@ -46,8 +40,8 @@ def landmarks(
     spinous = arch[np.abs(arch[:, 0] - tube.centre_x_mm) < SPINOUS_HALF_MM]
     if len(spinous):
         found["spinous_tip"] = _tip(spinous, np.array([0.0, 1.0, 0.0]))
-    for side, isthmus in isthmuses.items():
-        found |= _of_side(level, arch, surface, pose, tube, side, isthmus, ribs.get(side))
+    for side in layout.isthmuses:
+        found |= _of_side(bone, layout, arch, side)
     return {name: pose.to_world(point) for name, point in found.items()}
 
 
@@ -56,17 +50,9 @@ def _tip(points: NDArray[np.float64], direction: Vector) -> Vector:
     return points[reach >= reach.max() - TIP_MM].mean(axis=0)
 
 
-def _of_side(
-    level: Level,
-    arch: Points,
-    surface: Surface,
-    pose: Pose,
-    tube: Tube,
-    side: Side,
-    isthmus: Isthmus,
-    rib: Volume | None,
-) -> dict[str, Vector]:
+def _of_side(bone: Bone, layout: Layout, arch: Points, side: Side) -> dict[str, Vector]:
     """Transverse tip and the entry notch of one side, in local mm."""
+    isthmus, pose, tube = layout.isthmuses[side], layout.pose, layout.tube
     centre = pose.to_local(isthmus.axis.point_mm)
     lateral = side.sign * arch[:, 0]
     outer = side.sign * centre[0] + isthmus.width_mm / 2.0
@@ -74,10 +60,11 @@ def _of_side(
     if len(process) == 0:
         return {}
     out = {f"transverse_tip_{side.value}": _tip(process, np.array([float(side.sign), 0.0, 0.0]))}
-    if level.region == "lumbar":
-        out[f"articular_transverse_junction_{side.value}"] = _junction(arch, process, surface, pose, side, centre, tube)
-    elif level.region == "thoracic":
-        out[f"rib_transverse_notch_{side.value}"] = _notch(process, pose, side, rib)
+    if bone.level.region == "lumbar":
+        name = f"articular_transverse_junction_{side.value}"
+        out[name] = _junction(arch, process, bone.surface, pose, side, centre, tube)
+    elif bone.level.region == "thoracic":
+        out[f"rib_transverse_notch_{side.value}"] = _notch(process, pose, side, bone.ribs.get(side))
     return out
 
 

@@ -32,12 +32,14 @@ def divide(
     step_mm: float,
     isthmuses: dict[Side, Isthmus],
     heights_mm: tuple[float, float],
+    labelled_body: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.uint8]:
     """:class:`Part` numbers ``[k, j, i]`` on the mask's grid.
 
     Canal: not bone, within the tube between the endplates. Body: bone in front of the canal's front
     wall, or in the canal's front half (a fragment pushed back). Pedicle: bone beside the canal from
-    there to just behind the isthmus, around the pedicle's axis. Arch: the rest.
+    there to just behind the isthmus, around the pedicle's axis. Arch: the rest. ``labelled_body``
+    (on the mask's grid) takes the place of the derived body where a label file has it.
     """
     index = np.indices(mask.shape).reshape(3, -1).T
     local = pose.to_local(mask.world_mm(index))
@@ -47,7 +49,8 @@ def divide(
     y = local[:, 1] - tube.slope * local[:, 2]
     for side, isthmus in isthmuses.items():
         out[bone & _in_pedicle(local, x, y, pose, tube, side, isthmus)] = int(_PART[side])
-    out[bone & _in_body(local, x, y, plan, tube)] = int(Part.BODY)
+    body = _in_body(local, x, y, plan, tube) if labelled_body is None else labelled_body.ravel()
+    out[bone & body] = int(Part.BODY)
     inside = in_tube(local, tube, grid_low_z_mm, step_mm)
     between = (local[:, 2] > heights_mm[0] - BEYOND_ENDPLATE_MM) & (local[:, 2] < heights_mm[1] + BEYOND_ENDPLATE_MM)
     out[~bone & inside & between] = int(Part.CANAL)
@@ -78,8 +81,8 @@ def _in_pedicle(
     return (side.sign * x > 0) & (y > tube.front_y_mm) & (along > behind) & ellipse
 
 
-def in_tube(local: Points, tube: Tube, low_z_mm: float, step_mm: float) -> NDArray[np.bool_]:
-    """Whether points ``(n, 3)`` of the vertebra's frame lie within the canal's tube."""
+def in_tube(local: Points, tube: Tube, low_z_mm: float, step_mm: float, margin_mm: float = 0.0) -> NDArray[np.bool_]:
+    """Whether points ``(n, 3)`` of the vertebra's frame lie within the canal's tube, or up to a margin outside."""
     dx = local[:, 0] - tube.centre_x_mm
     dy = local[:, 1] - tube.centre_y_mm - tube.slope * local[:, 2]
     radius = np.hypot(dx, dy)
@@ -89,5 +92,5 @@ def in_tube(local: Points, tube: Tube, low_z_mm: float, step_mm: float) -> NDArr
     k = np.clip((local[near, 2] - low_z_mm) / step_mm, 0, len(tube.wall_mm) - 1)
     wrapped = np.concatenate([tube.wall_mm[:, -1:], tube.wall_mm, tube.wall_mm[:, :1]], axis=1)
     wall = map_coordinates(wrapped, np.stack([k, ray + 1.0]), output=np.float64, order=1, mode="nearest")
-    out[near] = radius[near] <= wall
+    out[near] = radius[near] <= wall + margin_mm
     return out

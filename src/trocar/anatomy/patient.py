@@ -12,7 +12,7 @@ from trocar.anatomy.heights import cobb_deg
 from trocar.anatomy.labels import Labels, union
 from trocar.anatomy.lesion import fracture
 from trocar.anatomy.levels import Level, neighbours
-from trocar.anatomy.reading import Reading, read_vertebra
+from trocar.anatomy.reading import Bone, Reading, read_vertebra
 from trocar.anatomy.skin import body_mask
 from trocar.anatomy.surface import Surface
 from trocar.anatomy.vertebra import Vertebra
@@ -70,14 +70,7 @@ def build_anatomy(ct: Volume, labels: Labels) -> Anatomy:
     cannot be told apart stays in the result with ``whole=False`` and a finding that says why.
     """
     levels = sorted(labels.vertebrae, key=lambda v: v.order)
-    surfaces = {v: Surface.of(labels.vertebrae[v], ct) for v in levels}
-    middles = {v: core(surfaces[v]) for v in levels}
-    readings = {
-        v: read_vertebra(
-            v, labels.vertebrae[v], ct, surfaces[v], middles[v], _course(v, levels, middles), _ribs(v, labels)
-        )
-        for v in levels
-    }
+    readings = {bone.level: read_vertebra(bone, ct) for bone in _bones(levels, ct, labels)}
     structures, derived = _passages(readings, ct, labels)
     return Anatomy(
         ct=ct,
@@ -89,6 +82,17 @@ def build_anatomy(ct: Volume, labels: Labels) -> Anatomy:
         scheme=labels.scheme,
         digests=labels.digests,
     )
+
+
+def _bones(levels: list[Level], ct: Volume, labels: Labels) -> list[Bone]:
+    """What is known of each vertebra before it is read."""
+    surfaces = {v: Surface.of(labels.vertebrae[v], ct) for v in levels}
+    middles = {v: core(surfaces[v]) for v in levels}
+    body = labels.subregions.get("body")
+    return [
+        Bone(v, labels.vertebrae[v], surfaces[v], middles[v], _course(v, levels, middles), _ribs(v, labels), body)
+        for v in levels
+    ]
 
 
 def _course(level: Level, levels: list[Level], middles: dict[Level, Core]) -> Vector:
@@ -107,24 +111,21 @@ def _ribs(level: Level, labels: Labels) -> dict[Side, Volume]:
 
 
 def _stations(readings: dict[Level, Reading]) -> list[Station]:
-    out = []
-    for level, r in readings.items():
-        if r.tube is None or r.grid is None:
-            continue
-        ends = sorted(float(r.grid.pose.to_local(p.point_mm)[2]) for p in r.vertebra.endplates.values())
-        out.append(
-            Station(
-                level,
-                r.grid.pose,
-                r.tube,
-                (ends[0], ends[1]),
-                float(r.grid.axes_mm[2][0]),
-                r.grid.step_mm,
-                r.isthmuses or {},
-                r.vertebra.mask,
-            )
+    """Every vertebra whose layout is known as a station of the canal, head to foot."""
+    return [
+        Station(
+            level,
+            r.layout.pose,
+            r.layout.tube,
+            r.layout.heights_mm,
+            float(r.layout.grid.axes_mm[2][0]),
+            r.layout.grid.step_mm,
+            r.layout.isthmuses,
+            r.vertebra.mask,
         )
-    return out
+        for level, r in readings.items()
+        if r.layout is not None
+    ]
 
 
 def _passages(readings: dict[Level, Reading], ct: Volume, labels: Labels) -> tuple[dict[str, Volume], frozenset[str]]:
@@ -143,23 +144,24 @@ def _passages(readings: dict[Level, Reading], ct: Volume, labels: Labels) -> tup
 def _among_neighbours(level: Level, readings: dict[Level, Reading]) -> Vertebra:
     """The vertebra with what only its neighbours can tell: local kyphosis and the grade of a fracture."""
     vertebra = readings[level].vertebra
-    if not vertebra.endplates:
+    if not vertebra.whole:
         return vertebra
-    seen = frozenset(v for v, r in readings.items() if r.vertebra.endplates and r.vertebra.whole)
-    above, below = neighbours(level, seen)
-    measures = list(vertebra.measures)
-    if above and below:
-        angle = cobb_deg(
-            readings[above].vertebra.endplates["superior"],
-            readings[below].vertebra.endplates["inferior"],
-            vertebra.frame,
-        )
-        method = (
-            f"Angle between the upper endplate of {above} and the lower endplate of {below} (Cobb), kyphosis positive."
-        )
-        measures.append(Measure("local_kyphosis", angle, "deg", method=method))
-    others = [readings[v].vertebra.heights.posterior.value for v in (above, below) if v]
+    whole = {v: r.vertebra for v, r in readings.items() if r.vertebra.whole}
+    above, below = neighbours(level, frozenset(whole))
+    measures = vertebra.measures + _kyphosis(vertebra, above and whole[above], below and whole[below])
+    others = [whole[v].heights.posterior.value for v in (above, below) if v]
     found = fracture(vertebra.heights, float(np.mean(others)) if others else None)
-    if found is not None:
-        measures += found.measures()
-    return replace(vertebra, measures=tuple(measures))
+    if found is None:
+        return replace(vertebra, measures=measures)
+    return replace(vertebra, measures=measures + found.measures(), findings=vertebra.findings + found.findings(level))
+
+
+def _kyphosis(own: Vertebra, above: Vertebra | None, below: Vertebra | None) -> tuple[Measure, ...]:
+    """Local kyphosis: from the upper endplate of the level above to the lower endplate of the level below."""
+    upper, lower = above or own, below or own
+    if upper is lower:
+        return ()
+    angle = cobb_deg(upper.endplates["superior"], lower.endplates["inferior"], own.frame)
+    ends = f"the upper endplate of {upper.level} and the lower endplate of {lower.level}"
+    method = f"Angle between {ends} (Cobb), seen from the side of {own.level}; kyphosis is positive."
+    return (Measure("local_kyphosis", angle, "deg", method=method),)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
 
 from trocar.anatomy.frame import Core, Footprint, endplates, footprint, own_frame, pose_from
 from trocar.anatomy.heights import body_heights, no_heights, ratios, uncertain, voxel_along_mm, wedge_angle_deg
 from trocar.anatomy.landmarks import landmarks
+from trocar.anatomy.lesion import look_at_walls, look_inside
 from trocar.anatomy.levels import Level
 from trocar.anatomy.parts import divide
 from trocar.anatomy.pedicle import Isthmus, find_isthmus, square_to
@@ -25,226 +25,236 @@ from trocar.volume import Volume
 GRID_STEP_MM = 1.0
 #: A bone nowhere thicker than this (half its thickness, mm) holds no body: a fragment.
 THINNEST_BODY_MM = 4.0
-#: The trabecular core keeps this far from the body's surface, mm: cortex and its partial volume.
-CORE_DEPTH_MM = 4.0
+#: A labelled body is used where it covers at least this share of the derived one: else it means another bone.
+LABELLED_SHARE = 0.5
+#: What a vertebra that is not whole lacks.
+NOT_WHOLE = "body and both pedicles must lie within the scan"
+
+
+@dataclass(frozen=True, eq=False)
+class Bone:
+    """What is known of a vertebra before it is read.
+
+    ``up`` is the spine's course there (LPS). ``ribs`` are those that belong to it, ``body`` the
+    vertebral bodies where a label file has them (all levels in one mask).
+    """
+
+    level: Level
+    mask: Volume
+    surface: Surface
+    middle: Core
+    up: Vector
+    ribs: dict[Side, Volume] = field(default_factory=dict)
+    body: Volume | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Where the parts of a vertebra lie in its frame: what measuring, and its neighbours, need."""
+
+    pose: Pose
+    plan: Footprint
+    plates: dict[str, Plane]
+    heights_mm: tuple[float, float]
+    grid: Grid
+    tube: Tube
+    isthmuses: dict[Side, Isthmus]
 
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """A vertebra and what was found on the way to it, which its neighbours need."""
+    """A vertebra, and its layout where it could be told."""
 
     vertebra: Vertebra
-    surface: Surface
-    middle: Core
-    plan: Footprint | None = None
-    tube: Tube | None = None
-    grid: Grid | None = None
-    isthmuses: dict[Side, Isthmus] | None = None
+    layout: Layout | None = None
 
 
-def read_vertebra(
-    level: Level, mask: Volume, ct: Volume, surface: Surface, middle: Core, up: Vector, ribs: dict[Side, Volume]
-) -> Reading:
-    """Everything that one bone tells by itself; a fragment comes back not whole, with the reason."""
-    if middle.depth_mm < THINNEST_BODY_MM:
-        return _unread(level, mask, surface, middle, up, ct, "too little of it is in the scan to tell its parts")
-    pose = own_frame(surface, middle, up)
+def read_vertebra(bone: Bone, ct: Volume) -> Reading:
+    """Everything that one bone tells by itself; one that cannot be read comes back not whole, with the reason."""
+    layout = lay_out(bone)
+    if isinstance(layout, str):
+        return Reading(_unread(bone, ct, layout))
+    parts, how = _parts(bone, layout)
+    body = bone.mask.world_mm(np.argwhere(parts == Part.BODY))
+    if len(body) == 0:
+        return Reading(_unread(bone, ct, "no body was found in front of its canal"))
+    findings = _cut(bone, parts, ct) + _sides_missing(bone.level, layout)
+    vertebra = Vertebra(
+        level=bone.level,
+        mask=bone.mask,
+        parts=replace(bone.mask, array=parts, unit="label"),
+        frame=Pose(body.mean(axis=0), layout.pose.axes),
+        pedicles={side: _pedicle(i, bone.surface, layout.pose) for side, i in layout.isthmuses.items()},
+        endplates=layout.plates,
+        heights=body_heights(bone.surface, layout.pose, layout.plan),
+        landmarks=landmarks(bone, layout, parts),
+        findings=findings,
+        whole=not any(f.severity is Severity.STOP for f in findings),
+        how=how,
+    )
+    if not vertebra.whole:
+        return Reading(replace(vertebra, heights=no_heights("Not measured: the vertebra is not whole.")), layout)
+    return Reading(_measured(vertebra, bone, layout, ct), layout)
+
+
+def lay_out(bone: Bone) -> Layout | str:
+    """The layout of a vertebra, or in words why it cannot be told."""
+    surface = bone.surface
+    if bone.middle.depth_mm < THINNEST_BODY_MM:
+        return "too little of it is in the scan to tell its parts"
+    pose = own_frame(surface, bone.middle, bone.up)
     plan = footprint(surface, pose)
     plates = endplates(surface, pose, plan)
     if len(plates) < 2:
-        return _unread(level, mask, surface, middle, up, ct, "its endplates were not found")
-    ends = tuple(float(pose.to_local(plates[n].point_mm)[2]) for n in ("inferior", "superior"))
-    heights_mm = (ends[0], ends[1])
-    grid = Grid.around(pose, mask.points_mm(), GRID_STEP_MM, 4.0)
-    tube = find_tube(surface.on(grid), grid, plan.centre_y_mm + plan.half_depth_mm, heights_mm)
+        return "its endplates were not found"
+    low, high = (float(pose.to_local(plates[n].point_mm)[2]) for n in ("inferior", "superior"))
+    grid = Grid.around(pose, bone.mask.points_mm(), GRID_STEP_MM, 4.0)
+    tube = find_tube(surface.on(grid), grid, plan.centre_y_mm + plan.half_depth_mm, (low, high))
     if tube is None:
-        return _unread(level, mask, surface, middle, up, ct, "no canal was found behind its body", pose)
-    found = {side: find_isthmus(surface, pose, tube, side, heights_mm) for side in Side}
+        return "no canal was found behind its body"
+    found = {side: find_isthmus(surface, pose, tube, side, (low, high)) for side in Side}
     isthmuses = {side: i for side, i in found.items() if i is not None}
-    parts = divide(mask, pose, plan, tube, float(grid.axes_mm[2][0]), grid.step_mm, isthmuses, heights_mm)
-    body = mask.world_mm(np.argwhere(parts == Part.BODY))
-    if len(body) == 0:
-        return _unread(level, mask, surface, middle, up, ct, "no body was found in front of its canal", pose)
-    heights = body_heights(surface, pose, plan)
-    pedicles = {side: _pedicle(i, surface, pose) for side, i in isthmuses.items()}
-    findings = _cut(level, mask, parts, ct) + _sides_missing(level, isthmuses)
-    points = landmarks(level, mask, parts, surface, pose, plan, tube, isthmuses, ribs)
-    measures = (*_measures(surface, pose, plan, plates, tube), *ratios(heights), *_density(ct, mask, parts))
-    vertebra = Vertebra(
-        level=level,
-        mask=mask,
-        parts=replace(mask, array=parts, unit="label"),
-        frame=Pose(body.mean(axis=0), pose.axes),
-        pedicles=pedicles,
-        endplates=plates,
-        heights=heights,
-        landmarks=points,
-        measures=measures,
-        findings=findings,
-        whole=not any(f.severity is Severity.STOP for f in findings),
-    )
-    return Reading(vertebra, surface, middle, plan, tube, grid, isthmuses)
+    return Layout(pose, plan, plates, (low, high), grid, tube, isthmuses)
 
 
-def _unread(
-    level: Level,
-    mask: Volume,
-    surface: Surface,
-    middle: Core,
-    up: Vector,
-    ct: Volume,
-    why: str,
-    pose: Pose | None = None,
-) -> Reading:
+def _parts(bone: Bone, layout: Layout) -> tuple[NDArray[np.uint8], str]:
+    """Part numbers on the mask's grid, and whether the body was labelled or derived."""
+    low_z = float(layout.grid.axes_mm[2][0])
+    given = (layout.plan, layout.tube, low_z, GRID_STEP_MM, layout.isthmuses, layout.heights_mm)
+    derived = divide(bone.mask, layout.pose, *given)
+    if bone.body is None:
+        return derived, "derived"
+    body = bone.body.onto(bone.mask).array & bone.mask.array
+    if body.sum() < LABELLED_SHARE * (derived == Part.BODY).sum():
+        return derived, "derived"
+    return divide(bone.mask, layout.pose, *given, labelled_body=body), "labelled"
+
+
+def _unread(bone: Bone, ct: Volume, why: str) -> Vertebra:
     """A vertebra of which no more than its place is known."""
-    sides = _borders(mask, ct, np.ones(mask.shape, dtype=bool))
-    cut = f"; the scan's {' and '.join(sides)} border cuts it" if sides else ""
-    text = f"{level} is not whole: {why}{cut}."
-    vertebra = Vertebra(
-        level=level,
-        mask=mask,
-        parts=replace(mask, array=np.where(mask.array, int(Part.ARCH), 0).astype(np.uint8), unit="label"),
-        frame=pose or pose_from(middle.centroid_mm, up, POSTERIOR),
+    sides = _borders(bone.mask, ct, np.ones(bone.mask.shape, dtype=bool))
+    cut = f"; the {_listed(sides)} of the scan cuts it" if sides else ""
+    text = f"{bone.level} cannot be used: {why}{cut}."
+    return Vertebra(
+        level=bone.level,
+        mask=bone.mask,
+        parts=replace(bone.mask, array=np.where(bone.mask.array, int(Part.ARCH), 0).astype(np.uint8), unit="label"),
+        frame=pose_from(bone.middle.centroid_mm, bone.up, POSTERIOR),
         pedicles={},
         endplates={},
         heights=no_heights(f"Not measured: {why}."),
-        findings=(Finding(Severity.STOP, text, "body and both pedicles must lie within the scan"),),
+        findings=(Finding(Severity.STOP, text, NOT_WHOLE),),
         whole=False,
     )
-    return Reading(vertebra, surface, middle)
+
+
+def _measured(vertebra: Vertebra, bone: Bone, layout: Layout, ct: Volume) -> Vertebra:
+    """The vertebra with its measures and what they tell."""
+    measures = (*_sizes(bone.surface, layout), *ratios(vertebra.heights))
+    findings = vertebra.findings
+    hu = ct.onto(bone.mask).array.astype(np.float32)
+    inside = look_inside(hu, vertebra.parts.array, bone.mask)
+    walls = look_at_walls(ct, bone.surface, layout.pose, layout.plan, layout.tube, layout.heights_mm)
+    for seen in (inside, walls):
+        if seen is not None:
+            measures += seen.measures()
+            findings += seen.findings(bone.level)
+    if walls is None:
+        text = f"the scan is too coarse to tell whether the walls of the body of {bone.level} are broken."
+        findings += (Finding(Severity.NOTE, text),)
+    return replace(vertebra, measures=measures, findings=findings)
 
 
 def _pedicle(isthmus: Isthmus, surface: Surface, pose: Pose) -> Pedicle:
     across, up = square_to(isthmus.axis.direction, pose)
     d = pose.axes.T @ isthmus.axis.direction
-    sign = isthmus.side.sign
     name = f"pedicle_{isthmus.side.value}"
-    place = "at the isthmus, the smallest cross-section between arch and body"
+    place = "through the centre of the smallest cross-section; the smaller of two readings, mask alone and with the CT"
+    wide = f"Distance between inner and outer wall {place}."
+    tall = f"Distance between upper and lower wall {place}."
+    transverse = float(np.degrees(np.arctan2(-isthmus.side.sign * d[0], -d[1])))
+    sagittal = float(np.degrees(np.arctan2(d[2], np.hypot(d[0], d[1]))))
+    line = "Angle of the axis, the line through the centroids of the pedicle's cross-sections, to the vertebra's own"
     return Pedicle(
         side=isthmus.side,
         axis=isthmus.axis,
-        width=uncertain(
-            f"{name}_width",
-            isthmus.width_mm,
-            voxel_along_mm(surface, across) / 2.0,
-            f"Distance between inner and outer wall through the centre, square to the axis, {place}.",
-        ),
-        height=uncertain(
-            f"{name}_height",
-            isthmus.height_mm,
-            voxel_along_mm(surface, up) / 2.0,
-            f"Distance between upper and lower wall through the centre, square to the axis, {place}.",
-        ),
+        width=uncertain(f"{name}_width", isthmus.width_mm, voxel_along_mm(surface, across) / 2.0, wide),
+        height=uncertain(f"{name}_height", isthmus.height_mm, voxel_along_mm(surface, up) / 2.0, tall),
         transverse_angle=Measure(
             f"{name}_transverse_angle",
-            float(np.degrees(np.arctan2(-sign * d[0], -d[1]))),
+            transverse,
             "deg",
-            method="Angle of the axis to the vertebra's midplane, seen from above; positive converges in front.",
+            method=f"{line} midplane, seen from above; positive where it converges in front.",
         ),
         sagittal_angle=Measure(
             f"{name}_sagittal_angle",
-            float(np.degrees(np.arctan2(d[2], np.hypot(d[0], d[1])))),
+            sagittal,
             "deg",
-            method="Angle of the axis to the vertebra's transverse plane; positive rises in front.",
+            method=f"{line} transverse plane; positive where it rises in front.",
         ),
     )
 
 
-def _measures(
-    surface: Surface, pose: Pose, plan: Footprint, plates: dict[str, Plane], tube: Tube
-) -> tuple[Measure, ...]:
-    half = {n: voxel_along_mm(surface, v) / 2.0 for n, v in (("left", pose.left), ("posterior", pose.posterior))}
+def _sizes(surface: Surface, layout: Layout) -> tuple[Measure, ...]:
+    """Width and depth of body and canal, and the angle between the endplates."""
+    plan, tube, pose = layout.plan, layout.tube, layout.pose
+    across, along = (voxel_along_mm(surface, v) / 2.0 for v in (pose.left, pose.posterior))
+    side_walls = "Distance between the side walls at mid-height, in front of the pedicles."
+    ends = "Distance between front and back wall at mid-height, in the midplane."
+    canal_wide = "Widest distance between the canal's side walls, typical over the height of the body."
+    canal_deep = "Distance between the canal's front and back wall near the midplane, typical over the body's height."
+    wedge = "Angle between planes fitted to both endplates, seen from the side; positive where lower in front."
+    canal_width = tube.half_width_mm(1) + tube.half_width_mm(-1)
     return (
-        uncertain(
-            "body_width",
-            2 * plan.half_width_mm,
-            half["left"],
-            "Distance between the side walls at mid-height, in front of the pedicles.",
-        ),
-        uncertain(
-            "body_depth",
-            2 * plan.half_depth_mm,
-            half["posterior"],
-            "Distance between front and back wall at mid-height, in the midplane.",
-        ),
-        uncertain(
-            "canal_width",
-            tube.half_width_mm(1) + tube.half_width_mm(-1),
-            half["left"],
-            "Widest distance between the canal's side walls, typical over the height of the body.",
-        ),
-        uncertain(
-            "canal_depth",
-            tube.back_y_mm - tube.front_y_mm,
-            half["posterior"],
-            "Distance between the canal's front and back wall near the midplane, typical over the height of the body.",
-        ),
-        Measure(
-            "wedge_angle",
-            wedge_angle_deg(plates, pose),
-            "deg",
-            method="Angle between planes fitted to both endplates, seen from the side; positive is lower in front.",
-        ),
+        uncertain("body_width", 2.0 * plan.half_width_mm, across, side_walls),
+        uncertain("body_depth", 2.0 * plan.half_depth_mm, along, ends),
+        uncertain("canal_width", canal_width, across, canal_wide),
+        uncertain("canal_depth", tube.back_y_mm - tube.front_y_mm, along, canal_deep),
+        Measure("wedge_angle", wedge_angle_deg(layout.plates, pose), "deg", method=wedge),
     )
 
 
-def _density(ct: Volume, mask: Volume, parts: NDArray[np.uint8]) -> tuple[Measure, ...]:
-    """Mean CT number of the body's core."""
-    body = np.pad(parts == Part.BODY, 1)
-    depth = distance_transform_edt(body, sampling=mask.spacing_mm)[1:-1, 1:-1, 1:-1]
-    inner = depth > CORE_DEPTH_MM
-    if int(inner.sum()) < 10:
-        return ()
-    values = ct.onto(mask).array[inner]
-    spread = float(values.std())
-    method = f"Mean CT number of the body deeper than {CORE_DEPTH_MM:g} mm; the bounds are one standard deviation."
-    mean = float(values.mean())
-    return (Measure("trabecular_density", mean, "[hnsf'U]", mean - spread, mean + spread, "1 SD", method),)
+#: Names of the borders of a canonical grid along k, j, i, first and last.
+_BORDERS = (("lower border", "upper border"), ("front border", "back border"), ("right border", "left border"))
 
 
-_BORDER_NAMES = (("lower", "upper"), ("front", "back"), ("right", "left"))
+def _listed(names: list[str]) -> str:
+    return " and the ".join(names)
 
 
 def _borders(mask: Volume, ct: Volume, among: NDArray[np.bool_]) -> list[str]:
-    """Which borders of the CT the voxels of ``among`` lie on, in words."""
-    start = np.rint(ct.index_kji(mask.world_mm((0, 0, 0)))).astype(int)
+    """Which borders of the CT the bone among some voxels lies on, in words."""
     where = np.argwhere(among & mask.array)
-    names = []
-    for axis in range(3):
-        if len(where) == 0:
-            continue
-        at = where[:, axis] + start[axis]
-        for low, name in ((True, _BORDER_NAMES[axis][0]), (False, _BORDER_NAMES[axis][1])):
-            if (at.min() <= 0) if low else (at.max() >= ct.shape[axis] - 1):
-                names.append(name)
-    return names
+    if len(where) == 0:
+        return []
+    start = np.rint(ct.index_kji(mask.world_mm((0, 0, 0)))).astype(int)
+    low, high = (where + start).min(axis=0), (where + start).max(axis=0)
+    first = [_BORDERS[axis][0] for axis in range(3) if low[axis] <= 0]
+    return first + [_BORDERS[axis][1] for axis in range(3) if high[axis] >= ct.shape[axis] - 1]
 
 
-def _cut(level: Level, mask: Volume, parts: NDArray[np.uint8], ct: Volume) -> tuple[Finding, ...]:
-    findings = []
-    for word, numbers in (
-        ("body", (Part.BODY,)),
-        ("left pedicle", (Part.PEDICLE_LEFT,)),
-        ("right pedicle", (Part.PEDICLE_RIGHT,)),
-    ):
-        sides = _borders(mask, ct, np.isin(parts, numbers))
-        if sides:
-            text = f"the {' and '.join(sides)} border of the scan cuts the {word} of {level}."
-            findings.append(Finding(Severity.STOP, text, "body and both pedicles must lie within the scan"))
-    sides = _borders(mask, ct, parts == Part.ARCH)
-    if sides:
-        text = (
-            f"the {' and '.join(sides)} border of the scan cuts the arch of {level}; its body and pedicles are whole."
-        )
-        if findings:
-            text = f"the {' and '.join(sides)} border of the scan cuts the arch of {level}."
-        findings.append(Finding(Severity.CAUTION, text))
-    return tuple(findings)
+def _cut(bone: Bone, parts: NDArray[np.uint8], ct: Volume) -> tuple[Finding, ...]:
+    """What the scan's borders cut: a stop for body and pedicles, a caution for the arch."""
+    named = {"body": Part.BODY, "left pedicle": Part.PEDICLE_LEFT, "right pedicle": Part.PEDICLE_RIGHT}
+    cut = {word: _borders(bone.mask, ct, parts == number) for word, number in named.items()}
+    stops = tuple(
+        Finding(Severity.STOP, f"the {_listed(sides)} of the scan cuts the {word} of {bone.level}.", NOT_WHOLE)
+        for word, sides in cut.items()
+        if sides
+    )
+    sides = _borders(bone.mask, ct, parts == Part.ARCH)
+    if not sides:
+        return stops
+    rest = "" if stops else "; body and pedicles are whole"
+    return (
+        *stops,
+        Finding(Severity.CAUTION, f"the {_listed(sides)} of the scan cuts the arch of {bone.level}{rest}."),
+    )
 
 
-def _sides_missing(level: Level, isthmuses: dict[Side, Isthmus]) -> tuple[Finding, ...]:
+def _sides_missing(level: Level, layout: Layout) -> tuple[Finding, ...]:
     return tuple(
         Finding(Severity.STOP, f"no {side.value} pedicle was found on {level}.", "no bone joins arch and body there")
         for side in Side
-        if side not in isthmuses
+        if side not in layout.isthmuses
     )

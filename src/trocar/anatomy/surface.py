@@ -26,9 +26,11 @@ class Surface:
     The surface runs midway between the centres of inner and outer voxels, so that a plane wall
     between two voxels is found where it is, whatever the spacing. (Shape-based interpolation,
     Raya & Udupa, IEEE Trans Med Imaging 9:32, 1990, with distances in three dimensions.)
+    ``volume`` holds the distances, ``of_mask`` those of the mask alone where CT numbers moved the wall.
     """
 
     volume: Volume
+    of_mask: Volume | None = None
 
     @classmethod
     def of(cls, mask: Volume, ct: Volume | None = None) -> Surface:
@@ -47,7 +49,12 @@ class Surface:
         if ct is None:
             return cls(volume)
         hu = ct.onto(volume, outside=float("nan")).array
-        return cls(replace(volume, array=_placed_by_hu(volume.array, inside, hu, mask.spacing_mm)))
+        return cls(replace(volume, array=_placed_by_hu(volume.array, inside, hu, mask.spacing_mm)), volume)
+
+    @property
+    def without_ct(self) -> Surface:
+        """The surface that the mask alone gives."""
+        return self if self.of_mask is None else Surface(self.of_mask)
 
     def at(self, points_mm: ArrayLike) -> NDArray[np.float64]:
         """Signed distance at LPS points ``(..., 3)``, mm."""

@@ -90,7 +90,7 @@ def test_every_declared_dependency_is_pinned() -> None:
 
 
 #: Distributions that are imported under another name.
-IMPORTED_AS = {"scikit-image": "skimage", "jinja2": "jinja2", "simpleitk": "SimpleITK"}
+IMPORTED_AS = {"scikit-image": "skimage", "jinja2": "jinja2", "pillow": "PIL", "simpleitk": "SimpleITK"}
 
 
 def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:

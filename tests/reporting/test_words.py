@@ -14,6 +14,7 @@ from trocar.reporting.words import amount, number, plain, title
         ("lung_left", "left lung"),
         ("rib_left_9", "left rib 9"),
         ("foramen_T12_right", "right foramen T12"),
+        ("pedicle_left_width", "left pedicle width"),
         ("inferior_vena_cava", "inferior vena cava"),
         ("esophagus", "oesophagus"),
     ],

@@ -11,6 +11,7 @@ from pathlib import PurePath
 
 from trocar import __version__
 from trocar.measure import Measure
+from trocar.planning.access import APPROACHES, Margins
 from trocar.planning.trajectory import Trajectory
 from trocar.reporting.content import Badge, Table
 from trocar.reporting.first_page import clearance_table, verdict
@@ -74,6 +75,7 @@ def sections(plan: Plan) -> tuple[Table, ...]:
         _matrix(plan, "The ways in, in numbers", probability=False),
         _matrix(plan, "Chance of each breach alone, %", probability=True),
         _parameters(plan),
+        _margins(plan),
         _provenance(plan),
         _files(plan),
         _software(),
@@ -82,8 +84,38 @@ def sections(plan: Plan) -> tuple[Table, ...]:
 
 
 def _vertebra(plan: Plan) -> Table:
-    rows = tuple((title(m.name), amount(m), m.method) for m in plan.measures)
+    measures = {m.name: m for m in (*_of_the_images(plan), *plan.measures)}
+    rows = tuple((title(name), amount(m), m.method) for name, m in measures.items())
     return Table(f"The vertebra {plan.procedure.level}", ("Measure", "Value", "How it was measured"), rows, (1,))
+
+
+def _of_the_images(plan: Plan) -> tuple[Measure, ...]:
+    """Heights and pedicles, which a plan read back without its images does not carry."""
+    vertebra = plan.images.vertebrae.get(plan.procedure.level) if plan.images else None
+    if vertebra is None:
+        return ()
+    h = vertebra.heights
+    sides = (p for _, p in sorted(vertebra.pedicles.items(), key=lambda item: item[0].value))
+    pedicles = (m for p in sides for m in (p.width, p.height, p.transverse_angle, p.sagittal_angle))
+    return (h.anterior, h.middle, h.posterior, *pedicles)
+
+
+def _margins(plan: Plan) -> Table:
+    """The default margins and what they rest on; those asked in this plan stand beside each clearance."""
+    if not plan.options:
+        return Table("Margins", ("", "", ""), ())
+    names = dict.fromkeys(t.approach for option in plan.options for t in option.trajectories)
+    used = [a.margins for a in APPROACHES if a.name in names] or [Margins()]
+    rows = tuple(
+        (
+            title(f.name.removesuffix("_mm")),
+            " or ".join(dict.fromkeys(number(getattr(m, f.name)) for m in used)),
+            f.metadata["source"],
+        )
+        for f in dataclasses.fields(Margins)
+    )
+    remark = "Defaults, and what they rest on. The margin asked in this plan stands beside each clearance."
+    return Table("Margins", ("To", "Default, mm", "Source"), rows, (1,), remark)
 
 
 def _all_clearances(plan: Plan) -> tuple[Table, ...]:

@@ -14,7 +14,7 @@ _BRITISH = {"esophagus": "oesophagus"}
 
 def plain(name: str) -> str:
     """A name for people: ``lung_left`` becomes "left lung", ``rib_left_9`` "left rib 9"."""
-    match = re.fullmatch(r"(.+?)_(left|right)(_\d+)?", name)
+    match = re.fullmatch(r"(.+?)_(left|right)(_.+)?", name)
     if match:
         name = f"{match[2]}_{match[1]}{match[3] or ''}"
     return " ".join(_BRITISH.get(word, word) for word in name.split("_"))

@@ -414,6 +414,16 @@ def test_broken_posterior_wall_opens_bone_and_fills_the_canal() -> None:
     assert not whole_wall.truth.epidural.array.any()
 
 
+def test_variant_with_narrow_pedicles() -> None:
+    """C13: anatomical variants."""
+    spec = PhantomSpec(field_of_view_mm=(40, 60, 60), pedicle_share=0.5)
+    truth = phantom(spec).truth.vertebrae[Level.L1]
+    for side, pedicle in truth.pedicles.items():
+        assert pedicle.width_mm == pytest.approx(0.5 * morphometry(Level.L1).pedicle_width_mm, rel=0.04)
+        chord = diameter_mm(truth, pedicle.axis.point_mm, square_to(truth, side)[0])
+        assert chord == pytest.approx(pedicle.width_mm, abs=0.1)
+
+
 def test_scoliosis_has_its_cobb_angle() -> None:
     forms = spine(PhantomSpec(scoliosis_deg=30.0))
     lean = {v: np.degrees(np.arctan2(f.pose.superior[0], f.pose.superior[2])) for v, f in forms.items()}
@@ -448,8 +458,10 @@ def test_contrast_brightens_vessels(small: Phantom) -> None:
         ({"focus": "T9"}, r"focus=T9"),
         ({"levels": ()}, r"T1 to L5"),
         ({"fracture_percent": 90.0}, r"fracture_percent=90.0 is outside 5 to 70 %"),
+        ({"fracture": "crush", "fracture_percent": 50.0}, r"fracture_percent=50.0 is outside 5 to 40 % for a crush"),
         ({"scoliosis_deg": 80.0}, r"scoliosis_deg=80.0 is outside -45 to 45 deg"),
         ({"trabecular": 0.0}, r"trabecular=0.0 is outside 0.2 to 1.6"),
+        ({"pedicle_share": 0.1}, r"pedicle_share=0.1 is outside 0.4 to 1.4"),
         ({"noise_hu": -1.0}, r"noise_hu=-1.0 is outside 0 to 80 HU"),
         ({"voxel_mm": (0.1, 1.0, 1.0)}, r"voxel_mm=0.1 is outside 0.3 to 5 mm"),
         ({"field_of_view_mm": (5.0, 100.0, 100.0)}, r"field_of_view_mm=5.0 is outside 10 to 900 mm"),

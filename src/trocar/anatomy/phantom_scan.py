@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,12 +40,18 @@ MARGIN_MM = 4.0
 WIDTH_MM, FRONT_MM = 230.0, 92.0
 #: How far the default field of view reaches below L5, to show the first sacral vertebra, mm.
 SACRUM_MM = 30.0
+#: Fat around a nerve root, mm, and the dural sac's share of the canal's width and depth.
+ROOT_FAT_MM, SAC_SHARE = 1.5, 0.78
+#: Random streams; those of the vertebrae are 0 to 16.
+SACRUM_STREAM, RIB_STREAM, NOISE_STREAM = 99, 200, 1000
+
+Window = tuple[slice, slice, slice]
 
 
 def spine(spec: PhantomSpec) -> dict[Level, VertebraForm]:
     """The vertebrae T1 to L5 of the (unmirrored) patient, head to foot."""
     poses = column(Bend(spec.scoliosis_deg, spec.focus, spec.collapse))
-    return stand(poses, spec.focus, spec.collapse)
+    return stand(poses, spec.focus, spec.collapse, spec.pedicle_share)
 
 
 # --- the field of view --------------------------------------------------------------------------
@@ -99,40 +106,36 @@ class Canvas:
 
     def paint(self) -> None:
         """All structures, then the noise."""
-        tissues = around.soft_tissue(self.forms, self.spec.contrast)
-        for tissue in tissues[:3]:
+        for tissue in around.trunk(self.forms):
             self._tissue(tissue)
         self._lungs()
-        for tissue in tissues[3:]:
+        for tissue in around.soft_tissue(self.forms, self.spec.contrast):
             self._tissue(tissue)
         self._canal()
-        for _, window, distance in self._rendered(around.discs(self.forms)):
-            self._fill(window, distance, DISC_HU)
-            self.discs[window] |= distance < 0.0
-        self._bones()
+        self._discs()
+        self._sacrum()
+        self._ribs()
+        self._vertebrae()
         self._disease()
-        bones = (*map(str, MEASURED_LEVELS), "S1", "sacrum")
-        bone = np.isin(self.labels, [n for name in bones for n in label_numbers(name)])
-        self.canal &= ~bone & ~self.discs
-        self.discs &= ~bone
+        self._part_spaces()
         self._noise()
 
-    def _rendered(self, *forms: Tube | Shape) -> Iterator[tuple[int, tuple[slice, slice, slice], Distances]]:
-        for n, form in enumerate(forms):
-            window = self.grid.window(*form.bounds_mm(), MARGIN_MM)
-            if window is not None:
-                yield n, window, form.render(self.grid.part(window))
+    def _rendered(self, form: Tube | Shape) -> Iterator[tuple[Window, Distances]]:
+        """Where a form lies in the scan and its distances there; nothing when it lies outside."""
+        window = self.grid.window(*form.bounds_mm(), MARGIN_MM + float(self.voxel.max()))
+        if window is not None:
+            yield window, form.render(self.grid.part(window))
 
-    def _fill(self, window: tuple[slice, slice, slice], distance: Distances, hu: float, depth_mm: float = 0.0) -> None:
+    def _fill(self, window: Window, distance: Distances, hu: float, depth_mm: float = 0.0) -> None:
         value = np.broadcast_to(np.float32(hu), distance.shape)
         blend(self.hu[window], distance, value, depth_mm, self.voxel, BLUR_MM)
 
-    def _label(self, window: tuple[slice, slice, slice], mask: NDArray[np.bool_], name: str) -> None:
+    def _label(self, window: Window, mask: NDArray[np.bool_], name: str) -> None:
         if name:
             self.labels[window][mask] = label_numbers(name)[0]
 
     def _tissue(self, tissue: around.Tissue) -> None:
-        for _, window, distance in self._rendered(tissue.form):
+        for window, distance in self._rendered(tissue.form):
             self._fill(window, distance, tissue.hu)
             self._label(window, distance < 0.0, tissue.name)
 
@@ -148,33 +151,48 @@ class Canvas:
                 self.labels[window][(distance < 0.0) & lobe] = number
 
     def _canal(self) -> None:
-        for _, window, distance in self._rendered(around.roots(self.forms)):
-            self._fill(window, distance + 1.5, FAT_HU, -3.0)
+        for window, distance in self._rendered(around.roots(self.forms)):
+            self._fill(window, distance, FAT_HU, -ROOT_FAT_MM)
             self._fill(window, distance, ROOT_HU)
-        whole, sac = around.canal_tube(self.forms), around.canal_tube(self.forms, 0.78)
-        for n, window, distance in self._rendered(whole, sac):
-            self._fill(window, distance, FLUID_HU if n else FAT_HU)
-            if n == 0:
-                self.canal[window] |= distance < 0.0
+        for window, distance in self._rendered(around.canal_tube(self.forms)):
+            self._fill(window, distance, FAT_HU)
+            self.canal[window] |= distance < 0.0
+        self._tissue(around.Tissue("", around.canal_tube(self.forms, SAC_SHARE), FLUID_HU))
         self._tissue(around.Tissue("spinal_cord", around.cord(self.forms), CORD_HU))
 
-    def _bones(self) -> None:
-        for _, window, distance in self._rendered(around.sacrum(self.forms)):
-            self._bone(window, distance, CORTEX_MM["lumbar"], 99)
+    def _discs(self) -> None:
+        for window, distance in self._rendered(around.discs(self.forms)):
+            self._fill(window, distance, DISC_HU)
+            self.discs[window] |= distance < 0.0
+
+    def _sacrum(self) -> None:
+        for window, distance in self._rendered(around.sacrum(self.forms)):
+            self._bone(window, distance, CORTEX_MM["lumbar"], SACRUM_STREAM)
             self._label(window, distance < 0.0, "sacrum")
             first = around.first_sacral(self.forms, self.grid.part(window))
             self._label(window, (distance < 0.0) & first, "S1")
-        for number, level in enumerate(MEASURED_LEVELS[:12]):
-            for side in Side:
-                for _, window, distance in self._rendered(around.rib(self.forms, level, side)):
-                    self._bone(window, distance, CORTEX_MM["rib"], 200 + 2 * number + (side is Side.LEFT))
-                    self._label(window, distance < 0.0, f"rib_{side.value}_{level.value[1:]}")
+
+    def _ribs(self) -> None:
+        for number, (level, side) in enumerate(product(MEASURED_LEVELS[:12], Side)):
+            for window, distance in self._rendered(around.rib(self.forms, level, side)):
+                self._bone(window, distance, CORTEX_MM["rib"], RIB_STREAM + number)
+                self._label(window, distance < 0.0, f"rib_{side.value}_{level.value[1:]}")
+
+    def _vertebrae(self) -> None:
         for number, (level, form) in enumerate(self.forms.items()):
-            for _, window, distance in self._rendered(form.shape):
+            for window, distance in self._rendered(form.shape):
                 self._bone(window, distance, CORTEX_MM[level.region], number)
                 self._label(window, distance < 0.0, str(level))
 
-    def _bone(self, window: tuple[slice, slice, slice], distance: Distances, cortex_mm: float, stream: int) -> None:
+    def _part_spaces(self) -> None:
+        """Canal and discs are what the bones leave of them."""
+        bones = (*map(str, MEASURED_LEVELS), "S1", "sacrum")
+        bone = np.isin(self.labels, [n for name in bones for n in label_numbers(name)])
+        self.canal &= ~bone & ~self.discs
+        self.discs &= ~bone
+
+    def _bone(self, window: Window, distance: Distances, cortex_mm: float, stream: int) -> None:
+        """Cortex, and textured trabecular bone within; each bone has its own stream of random numbers."""
         rng = np.random.default_rng([self.spec.seed, stream])
         sigma = TEXTURE_MM / self.voxel
         texture = gaussian_filter(rng.standard_normal(distance.shape, dtype=np.float32), sigma)
@@ -196,13 +214,13 @@ class Canvas:
         if self.spec.broken_posterior_wall:
             self._breach(window, bone, breach_shape(form).render(grid))
 
-    def _lesion(self, window: tuple[slice, slice, slice], bone: Distances, sphere: Distances) -> None:
+    def _lesion(self, window: Window, bone: Distances, sphere: Distances) -> None:
         lytic = self.spec.lesion is not None and self.spec.lesion.kind is LesionKind.LYTIC
         inside = np.maximum(sphere, bone)
         self._fill(window, inside, LYTIC_HU if lytic else BLASTIC_HU)
         self.lesion[window] |= inside < 0.0
 
-    def _breach(self, window: tuple[slice, slice, slice], bone: Distances, hole: Distances) -> None:
+    def _breach(self, window: Window, bone: Distances, hole: Distances) -> None:
         """Bone goes where the hole is, and soft tissue bulges from it into the canal."""
         self._fill(window, hole, TUMOUR_HU)
         gone = hole < 0.0
@@ -214,7 +232,7 @@ class Canvas:
 
     def _noise(self) -> None:
         if self.spec.noise_hu > 0.0:
-            rng = np.random.default_rng([self.spec.seed, 1000])
+            rng = np.random.default_rng([self.spec.seed, NOISE_STREAM])
             noise = rng.standard_normal(self.grid.shape, dtype=np.float32)
             noise *= self.spec.noise_hu
             self.hu += noise

@@ -303,7 +303,7 @@ def _at_points(points: Any, body: Any, rods: Any, carved: Any) -> Any:
     out = np.empty(len(points))
     for n in range(len(points)):
         x, y, z = points[n]
-        d = _body_distance(body, x, y, z) if len(body) else 1.0e3
+        d = _body_distance(body, x, y, z) if len(body) else FAR_MM
         for r in rods:
             d = _melt(d, _rod_distance(r, x, y, z), r[21])
         for r in carved:
@@ -314,9 +314,9 @@ def _at_points(points: Any, body: Any, rods: Any, carved: Any) -> Any:
 
 @compiled
 def _render_body(out: Any, xs: Any, ys: Any, zs: Any, place: Any, body: Any) -> None:
-    width = max(body[0], body[1]) + 5.0
-    depth = max(body[2], body[3]) + 5.0
-    height = max(abs(body[5]), abs(body[8])) + depth * max(abs(body[6]), abs(body[9])) + 5.0
+    width = max(body[0], body[1]) + BAND_MM
+    depth = max(body[2], body[3]) + BAND_MM
+    height = max(abs(body[5]), abs(body[8])) + depth * max(abs(body[6]), abs(body[9])) + BAND_MM
     for k in range(len(zs)):
         for j in range(len(ys)):
             for i in range(len(xs)):
@@ -337,7 +337,7 @@ def _span(centres: Any, low: float, high: float) -> Any:
 def _render_rods(out: Any, xs: Any, ys: Any, zs: Any, place: Any, rods: Any, carve: bool) -> None:
     axes = place[3:].reshape(3, 3)
     for r in rods:
-        radius = max(max(max(r[13], r[14]), max(r[15], r[16])) * (1.0 + r[18]), r[17]) + 5.0
+        radius = max(max(max(r[13], r[14]), max(r[15], r[16])) * (1.0 + r[18]), r[17]) + BAND_MM
         a = place[:3] + axes[:, 0] * r[0] + axes[:, 1] * r[1] + axes[:, 2] * r[2]
         b = a + (axes[:, 0] * r[3] + axes[:, 1] * r[4] + axes[:, 2] * r[5]) * r[12]
         i0, i1 = _span(xs, min(a[0], b[0]) - radius, max(a[0], b[0]) + radius)

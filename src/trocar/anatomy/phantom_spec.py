@@ -10,6 +10,9 @@ from trocar.anatomy.morphometry import MEASURED_LEVELS
 from trocar.anatomy.phantom_spine import Collapse
 from trocar.measure import Range
 
+#: A crush beyond this would drive the arches of neighbours into each other.
+CRUSH_MOST_PERCENT = 40.0
+
 
 class Fracture(Enum):
     """How the focus body has collapsed; the percentage is lost in front, in the middle, or everywhere."""
@@ -53,10 +56,11 @@ class PhantomSpec:
     ``levels`` (T1 to L5, in one run) lie whole in the field of view; ``focus`` is the one that is
     fractured or diseased and the apex of a scoliosis. ``fracture_percent`` of height is lost.
     ``broken_posterior_wall`` opens the focus body's posterior wall and puts soft tissue into the
-    canal. ``trabecular`` scales trabecular HU (0.5 is severe osteoporosis). ``scoliosis_deg`` is a
-    Cobb angle. ``voxel_mm`` is slice, row, column; ``field_of_view_mm`` likewise, centred on the
-    focus body, None for one that holds all levels and the skin of the back. ``noise_hu`` is one
-    standard deviation. ``mirror`` gives the exact mirror image of the patient.
+    canal. ``trabecular`` scales trabecular HU (0.5 is severe osteoporosis), ``pedicle_share`` the
+    width of all pedicles (a variant). ``scoliosis_deg`` is a Cobb angle. ``voxel_mm`` is slice, row,
+    column; ``field_of_view_mm`` likewise, centred on the focus body, None for one that holds all
+    levels and the skin of the back. ``noise_hu`` is one standard deviation. ``mirror`` gives the
+    exact mirror image of the patient.
     """
 
     levels: tuple[Level, ...] = (Level.T12, Level.L1, Level.L2)
@@ -67,6 +71,7 @@ class PhantomSpec:
     broken_posterior_wall: bool = False
     scoliosis_deg: float = 0.0
     trabecular: float = 1.0
+    pedicle_share: float = 1.0
     contrast: bool = False
     voxel_mm: tuple[float, float, float] = (1.25, 0.8, 0.8)
     field_of_view_mm: tuple[float, float, float] | None = None
@@ -80,9 +85,11 @@ class PhantomSpec:
         object.__setattr__(self, "focus", Level.parse(self.focus))
         object.__setattr__(self, "fracture", Fracture(self.fracture))
         self._check_levels()
-        Range(5.0, 70.0, "%").check("fracture_percent", self.fracture_percent, "the phantom")
+        most = CRUSH_MOST_PERCENT if self.fracture is Fracture.CRUSH else 70.0
+        Range(5.0, most, "%").check("fracture_percent", self.fracture_percent, f"a {self.fracture.value} fracture")
         Range(-45.0, 45.0, "deg").check("scoliosis_deg", self.scoliosis_deg, "the phantom")
         Range(0.2, 1.6).check("trabecular", self.trabecular, "the phantom")
+        Range(0.4, 1.4).check("pedicle_share", self.pedicle_share, "the phantom")
         Range(0.0, 80.0, "HU").check("noise_hu", self.noise_hu, "the phantom")
         for size in self.voxel_mm:
             Range(0.3, 5.0, "mm").check("voxel_mm", size, "the phantom")

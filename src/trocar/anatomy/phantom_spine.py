@@ -231,10 +231,9 @@ def canal_centre_mm(m: Morphometry) -> float:
 
 
 def vertebra_form(
-    level: Level, pose: Pose, collapse: Collapse = INTACT, below: VertebraForm | None = None
+    m: Morphometry, pose: Pose, collapse: Collapse = INTACT, below: VertebraForm | None = None
 ) -> VertebraForm:
-    """The vertebra of a level at its place, its inferior facets set against those of the one below."""
-    m = morphometry(level)
+    """A vertebra of these measures at its place, its inferior facets set against those of the one below."""
     body = body_form(m, collapse)
     points: dict[str, Vector] = {}
     pedicles = {side: pedicle_form(m, side) for side in Side}
@@ -247,7 +246,7 @@ def vertebra_form(
     points["spinous_end"] = spinous[0:3] + spinous[12] * spinous[3:6]
     reach = 2.0 * m.posterior_height_mm
     shape = Shape(pose, np.array(rods), body, np.array([canal_rod(m, reach)]))
-    return VertebraForm(level, m, shape, body, pedicles, points)
+    return VertebraForm(m.level, m, shape, body, pedicles, points)
 
 
 def _facet_below(
@@ -264,12 +263,19 @@ def _facet_below(
 # --- the column ---------------------------------------------------------------------------------
 
 
-def stand(poses: dict[Level, Pose], focus: Level, collapse: Collapse) -> dict[Level, VertebraForm]:
-    """The vertebrae at their places, each on the one below, head to foot; the focus collapsed."""
+def stand(
+    poses: dict[Level, Pose], focus: Level, collapse: Collapse, pedicle_share: float = 1.0
+) -> dict[Level, VertebraForm]:
+    """The vertebrae at their places, each on the one below, head to foot; the focus collapsed.
+
+    ``pedicle_share`` scales the width of all pedicles.
+    """
     forms: dict[Level, VertebraForm] = {}
     below: VertebraForm | None = None
     for level in reversed(MEASURED_LEVELS):
-        below = vertebra_form(level, poses[level], collapse if level is focus else INTACT, below)
+        m = morphometry(level)
+        m = replace(m, pedicle_width_mm=m.pedicle_width_mm * pedicle_share)
+        below = vertebra_form(m, poses[level], collapse if level is focus else INTACT, below)
         forms[level] = below
     return dict(reversed(forms.items()))
 

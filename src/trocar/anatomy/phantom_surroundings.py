@@ -28,6 +28,8 @@ RIB_RADII_MM = (3.2, 5.5)
 RIB_JOINT_MM = 1.5
 #: From the cage (the line of the ribs) in to the pleura, mm.
 PLEURA_BEHIND_RIB_MM = 6.0
+#: From the cage out to the outer face of the wall of muscle, mm.
+WALL_OUTSIDE_RIB_MM = 9.0
 #: Between lung and the vertebral bodies, aorta and costovertebral joints, mm.
 PLEURA_GAP_MM = 4.0
 #: How far the trunk runs on above T1 and below L5, mm.
@@ -152,14 +154,19 @@ _PSOAS = {
 _QUADRATUS = {"T12": (52, 26, 12, 5), "L2": (64, 28, 17, 8), "L4": (70, 28, 18, 9)}
 
 
-def soft_tissue(column: Column, contrast: bool) -> list[Tissue]:
-    """Everything painted before the bones, back to front: later ones lie over earlier ones."""
-    blood, kidney = (170.0, 160.0) if contrast else (42.0, 32.0)
-    out = [
+def trunk(column: Column) -> list[Tissue]:
+    """Skin with fat, the wall of muscle, and the fat within it; later ones lie over earlier ones."""
+    return [
         Tissue("", skin(column), -95.0),
-        Tissue("", _cage(column, -9.0), 52.0),
+        Tissue("", _cage(column, -WALL_OUTSIDE_RIB_MM), 52.0),
         Tissue("", _cage(column, PLEURA_BEHIND_RIB_MM), -90.0),
     ]
+
+
+def soft_tissue(column: Column, contrast: bool) -> list[Tissue]:
+    """Muscles, organs and vessels; later ones lie over earlier ones. HU without or with contrast."""
+    blood, kidney = (170.0, 160.0) if contrast else (42.0, 32.0)
+    out = []
     for side in Side:
         flip = side is Side.RIGHT
         out.append(Tissue(f"autochthon_{side.value}", _tube(column, _BACK_MUSCLE, True, flip), 55.0))
@@ -385,18 +392,20 @@ def rib_path(column: Column, level: Level, side: Side) -> NDArray[np.float64]:
     """Centreline ``(n, 3)`` in the patient: head, neck, tubercle, angle, and round the cage."""
     form = column[level]
     head = form.pose.to_world(_rib_head(form, side))
-    tubercle = form.pose.to_world(rib_tubercle(form, side))
+    facing = rib_tubercle(form, side)
+    tubercle = form.pose.to_world(facing)
+    bend = form.pose.to_world(facing + np.array([side.sign * 9.0, 8.0, -3.0]))
     number = int(level.value[1:])
     reach = _RIB_REACH_DEG.get(number, 150.0)
     half_width, half_depth, back = _by_level(column, _CAGE, (level,))[0]
     centre = form.pose.origin_mm
-    first = np.degrees(np.arcsin(min((abs(tubercle[0] - 0.5 * centre[0]) + 16.0) / half_width, 0.9)))
+    first = np.degrees(np.arcsin(min((abs(bend[0] - 0.5 * centre[0]) + 8.0) / half_width, 0.9)))
     angles = np.radians(np.linspace(first, reach, max(3, int(reach / 11.0))))
     x = centre[0] * 0.5 + side.sign * half_width * np.sin(angles)
     y = centre[1] + back - half_depth + half_depth * np.cos(angles)
     drop = 14.0 + 60.0 * (angles - angles[0]) / np.radians(124.0) if number > 1 else 6.0 + 20.0 * (angles - angles[0])
     z = head[2] - drop
-    return np.vstack([head, tubercle, np.column_stack([x, y, z])])
+    return np.vstack([head, tubercle, bend, np.column_stack([x, y, z])])
 
 
 def rib_tubercle(form: VertebraForm, side: Side) -> Vector:

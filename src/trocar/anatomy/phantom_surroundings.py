@@ -15,11 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from trocar.anatomy.levels import Level
 from trocar.anatomy.morphometry import MEASURED_LEVELS, morphometry
-from trocar.anatomy.phantom_shapes import Distances, Grid, Shape, Tube, ellipsoid, rod
+from trocar.anatomy.phantom_shapes import BodyForm, Distances, Grid, Shape, Tube, ellipsoid, rod
 from trocar.anatomy.phantom_spine import VertebraForm, canal_centre_mm, wall_mm
 from trocar.geometry import Pose, Side, Vector, unit
 
 Column = Mapping[Level, VertebraForm]
+Table = Mapping[str, tuple[float, ...]]  # a row of numbers by level name
 WORLD = Pose(np.zeros(3), np.eye(3))
 
 #: Radius of a rib, mm: half its thickness and half its height.
@@ -45,7 +46,7 @@ class Tissue:
     hu: float
 
 
-def _by_level(column: Column, table: Mapping[str, tuple[float, ...]], levels: tuple[Level, ...]) -> NDArray[np.float64]:
+def _by_level(column: Column, table: Table, levels: tuple[Level, ...]) -> NDArray[np.float64]:
     """Rows of a table interpolated over ``levels``; its keys are level names."""
     places = {str(v): n for n, v in enumerate(MEASURED_LEVELS)}
     known = sorted((places[name], row) for name, row in table.items())
@@ -54,24 +55,37 @@ def _by_level(column: Column, table: Mapping[str, tuple[float, ...]], levels: tu
     return np.stack([np.interp(at, [p for p, _ in known], c) for c in columns], axis=1)
 
 
-def _span(table: Mapping[str, tuple[float, ...]]) -> tuple[Level, ...]:
+def _span(table: Table) -> tuple[Level, ...]:
     orders = [Level(name).order for name in table]
     return tuple(v for v in MEASURED_LEVELS if min(orders) <= v.order <= max(orders))
 
 
-def _tube(column: Column, table: Mapping[str, tuple[float, ...]], run_on: bool = False, flip: bool = False) -> Tube:
-    """A tube at offsets (x, y) with half-axes (a, b) from the bodies' centres, by level."""
+def _tube(
+    column: Column,
+    table: Table,
+    *,
+    above: bool = False,
+    below: bool = False,
+    flip: bool = False,
+) -> Tube:
+    """A tube at offsets (x, y) with half-axes (a, b) from the bodies' centres, by level.
+
+    It runs on above or below the table's levels where told; ``flip`` puts it on the other side.
+    """
     levels = _span(table)
     rows = _by_level(column, table, levels)
     centres = np.array([column[v].pose.origin_mm for v in levels])
     rows[:, 0] *= -1.0 if flip else 1.0
     nodes = np.column_stack([centres[:, 2], centres[:, 0] + rows[:, 0], centres[:, 1] + rows[:, 1], rows[:, 2:4]])
-    if run_on:
-        top, bottom = nodes[0].copy(), nodes[-1].copy()
-        top[0] += RUN_ON_MM
-        bottom[0] -= RUN_ON_MM
-        nodes = np.vstack([top, nodes, bottom])
-    return Tube(nodes)
+    return Tube(_run_on(nodes, above, below))
+
+
+def _run_on(nodes: NDArray[np.float64], above: bool = True, below: bool = True) -> NDArray[np.float64]:
+    """The nodes of a tube (head to foot) with its ends carried on straight."""
+    top, bottom = nodes[:1].copy(), nodes[-1:].copy()
+    top[0, 0] += RUN_ON_MM
+    bottom[0, 0] -= RUN_ON_MM
+    return np.vstack([*([top] if above else []), nodes, *([bottom] if below else [])])
 
 
 # level: half-width of the cage, half-depth, and its back behind the body's centre
@@ -98,13 +112,6 @@ def _cage(column: Column, inset_mm: float) -> Tube:
     y = centres[:, 1] + rows[:, 2] - rows[:, 1]
     nodes = np.column_stack([centres[:, 2], centres[:, 0] * 0.5, y, rows[:, :2] - inset_mm])
     return Tube(_run_on(nodes))
-
-
-def _run_on(nodes: NDArray[np.float64]) -> NDArray[np.float64]:
-    top, bottom = nodes[0].copy(), nodes[-1].copy()
-    top[0] += RUN_ON_MM
-    bottom[0] -= RUN_ON_MM
-    return np.vstack([top, nodes, bottom])
 
 
 def skin(column: Column) -> Tube:
@@ -169,9 +176,11 @@ def soft_tissue(column: Column, contrast: bool) -> list[Tissue]:
     out = []
     for side in Side:
         flip = side is Side.RIGHT
-        out.append(Tissue(f"autochthon_{side.value}", _tube(column, _BACK_MUSCLE, True, flip), 55.0))
-        out.append(Tissue("", _tube(column, _QUADRATUS, False, flip), 55.0))
-        out.append(Tissue(f"iliopsoas_{side.value}", _tube(column, _PSOAS, False, flip), 57.0))
+        out.append(
+            Tissue(f"autochthon_{side.value}", _tube(column, _BACK_MUSCLE, above=True, below=True, flip=flip), 55.0)
+        )
+        out.append(Tissue("", _tube(column, _QUADRATUS, below=True, flip=flip), 55.0))
+        out.append(Tissue(f"iliopsoas_{side.value}", _tube(column, _PSOAS, below=True, flip=flip), 57.0))
     out += _organs(column, kidney, blood)
     out.append(Tissue("esophagus", _tube(column, _OESOPHAGUS), 35.0))
     out.append(Tissue("trachea", _tube(column, _TRACHEA), -980.0))
@@ -212,9 +221,7 @@ def _organs(column: Column, kidney_hu: float, blood_hu: float) -> list[Tissue]:
 
 # --- lungs --------------------------------------------------------------------------------------
 
-_HULL: dict[
-    str, Mapping[str, tuple[float, ...]]
-] = {  # paravertebral tissue that keeps the lung off the spine: bodies, then gutters beside them
+_HULL: dict[str, Table] = {  # paravertebral tissue that keeps the lung off the spine: bodies, then gutters beside them
     "body": {"T1": (0, 2, 21, 17), "T6": (0, 2, 20, 18), "T12": (0, 2, 26, 22)},
     "gutter": {"T1": (25, 20, 15, 18), "T6": (22, 23, 14, 17), "T12": (25, 26, 14, 17)},
     "back": {"T1": (0, 34, 26, 36), "T12": (0, 36, 25, 36)},
@@ -228,8 +235,9 @@ def lung_distance(column: Column, grid: Grid) -> Distances:
     cage = _cage(column, PLEURA_BEHIND_RIB_MM).render(grid)
     out = cage.copy()
     for name, table in _HULL.items():
+        on = name != "aorta"
         for flip in (False, True) if name == "gutter" else (False,):
-            np.maximum(out, -_tube(column, table, name != "aorta", flip).render(grid), out=out)
+            np.maximum(out, -_tube(column, table, above=on, below=on, flip=flip).render(grid), out=out)
     for shape in (*domes(column), _pleural_angle(column)):
         np.maximum(out, 3.0 - shape.render(grid), out=out)
     floor = column[Level.T12].pose.origin_mm[2] - 12.0
@@ -318,7 +326,7 @@ def _disc(upper: VertebraForm, lower: VertebraForm) -> NDArray[np.float64]:
 
 def _lowest_disc(form: VertebraForm) -> NDArray[np.float64]:
     b, height = form.body, form.measures.disc_height_mm
-    start, stop = ([0.0, 0.0, b.bottom + 1.5], [0.0, -1.0, b.bottom - height])
+    start, stop = [0.0, 0.0, b.bottom + 1.5], [0.0, 0.0, b.bottom - height - 1.5]
     radii = (b.half_width_bottom, b.half_depth_bottom)
     return rod(
         form.pose.to_world(start), form.pose.to_world(stop), radii, across=form.pose.left, cap_mm=1.5, blend_mm=0.0
@@ -342,33 +350,56 @@ def roots(column: Column) -> Shape:
 
 
 def sacrum(column: Column) -> Shape:
-    """A plain sacrum that closes the column below L5: the promontory, the wings, the tail."""
-    l5 = column[Level.L5]
-    tilt = np.radians(16.0)
-    down = np.array([0.0, np.sin(tilt), -np.cos(tilt)])
-    top = np.array([0.0, 0.0, l5.body.bottom - l5.measures.disc_height_mm])
-    middle, tail = top + 30.0 * down, top + 75.0 * down + [0.0, 18.0, 0.0]
-    rows = [
-        rod(top + 15.0 * down, top + 24.0 * down, (24.0, 15.0), (21.0, 13.0), cap_mm=14.0),
-        rod(middle, tail, (18.0, 11.0), (9.0, 7.0), blend_mm=6.0),
-    ]
+    """A plain sacrum that closes the column below L5: S1's body, the wings, the tail."""
+    rows = [rod([0.0, 2.0, -8.0], [0.0, 22.0, -70.0], (19.0, 11.0), (9.0, 7.0), blend_mm=6.0)]
     for g in (1.0, -1.0):
-        wing = top + np.array([g * 48.0, 8.0, -26.0])
-        rows.append(rod(top + 22.0 * down, wing, (13.0, 13.0), across=(0, 1, 0), blend_mm=6.0))
-    return Shape(l5.pose, np.array(rows))
+        rows.append(
+            rod([g * 14.0, 2.0, 2.0], [g * 46.0, 10.0, -12.0], (12.0, 13.0), across=(0, 1, 0), blend_mm=6.0),
+        )
+    return Shape(sacral_pose(column), np.array(rows), _SACRAL_BODY)
 
 
-#: Height of the first sacral vertebra, mm.
-FIRST_SACRAL_MM = 30.0
+#: The first sacral body: as wide as L5's lower endplate above, tapering to the second below, mm.
+_SACRAL_BODY = BodyForm(
+    half_width_top=24.5,
+    half_width_bottom=17.0,
+    half_depth_top=16.5,
+    half_depth_bottom=11.5,
+    waist=0.95,
+    top=15.0,
+    top_slope=0.0,
+    top_bowl=0.8,
+    bottom=-15.0,
+    bottom_slope=0.0,
+    bottom_bowl=0.0,
+    notch=0.8,
+    squareness=2.4,
+    rounding=1.5,
+    wedge=0.0,
+    front=-13.0,
+    back=13.0,
+    sink=0.0,
+)
+#: How much farther the sacrum leans forward than L5, degrees.
+SACRAL_LEAN_DEG = 16.0
+
+
+def sacral_pose(column: Column) -> Pose:
+    """Where S1 stands: below the last disc, leaning forward."""
+    l5 = column[Level.L5]
+    c, s = np.cos(np.radians(SACRAL_LEAN_DEG)), np.sin(np.radians(SACRAL_LEAN_DEG))
+    axes = l5.pose.axes @ np.array([[1.0, 0.0, 0.0], [0.0, c, -s], [0.0, s, c]])
+    promontory = l5.pose.to_world([0.0, 0.0, l5.body.bottom - l5.measures.disc_height_mm])
+    return Pose(promontory - _SACRAL_BODY.top * axes[:, 2], axes)
 
 
 def first_sacral(column: Column, grid: Grid) -> NDArray[np.bool_]:
     """Which voxels of the sacrum are its first vertebra, S1."""
-    l5 = column[Level.L5]
-    floor = l5.body.bottom - l5.measures.disc_height_mm - FIRST_SACRAL_MM
+    pose = sacral_pose(column)
     z, y, x = np.meshgrid(grid.z, grid.y, grid.x, indexing="ij", sparse=True)
-    up, origin = l5.pose.superior, l5.pose.origin_mm
-    return np.asarray((x - origin[0]) * up[0] + (y - origin[1]) * up[1] + (z - origin[2]) * up[2] > floor)
+    up, origin = pose.superior, pose.origin_mm
+    height = (x - origin[0]) * up[0] + (y - origin[1]) * up[1] + (z - origin[2]) * up[2]
+    return np.asarray(height > _SACRAL_BODY.bottom)
 
 
 # --- ribs ---------------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ from PIL import Image
 
 from trocar.anatomy.vertebra import Part
 from trocar.reporting import palette
-from trocar.reporting.figures import PIXELS, contours, ct_pixels, margins_shown, slice_picture
+from trocar.reporting.figures import contours, ct_pixels, margins_shown, slice_picture
+from trocar.reporting.panel import PIXELS
 from trocar.reporting.views import View, along, orthogonal
 from trocar.treatment import Plan
 
@@ -111,7 +112,7 @@ def test_the_same_plan_gives_the_same_bytes(plan: Plan):
     [
         ("spinal_canal", "spinal canal"),
         ("lung_left", "lung"),
-        ("foramen_right", "nerve-root foramen"),
+        ("foramen_right", "root foramen"),
         ("kidney_left", "kidney"),
         ("liver", "other organ"),
         ("canal_L1", "spinal canal"),

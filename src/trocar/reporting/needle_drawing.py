@@ -9,7 +9,7 @@ from trocar.geometry import Vector
 from trocar.reporting.views import View
 
 #: Directions in which the outline is sampled.
-OUTLINE_POINTS = 360
+OUTLINE_POINTS = 240
 
 
 def shadow(

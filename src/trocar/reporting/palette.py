@@ -35,13 +35,14 @@ class Stroke:
 
 BODY = Stroke("vertebral body", SKY)
 PEDICLE = Stroke("pedicle", GREEN)
+CANAL = Stroke("spinal canal", VERMILION, width_pt=1.5)
 ORGAN = Stroke("other organ", GREY, (1, 1.4))
-BONE = Stroke("rest of the vertebra", SKY, (1, 1.6), 0.9)
+BONE = Stroke("arch, processes", SKY, (1, 1.6), 0.9)
 
 _STROKES = (
-    (r"(spinal_)?canal.*", Stroke("spinal canal", VERMILION, width_pt=1.5)),
+    (r"(spinal_)?canal.*", CANAL),
     ("spinal_cord", Stroke("spinal cord", ORANGE, (4, 1.5))),
-    (r".*foram.*", Stroke("nerve-root foramen", ORANGE, (1, 1.4), 1.5)),
+    (r".*foram.*", Stroke("root foramen", ORANGE, (1, 1.4), 1.5)),
     (r"aorta", Stroke("aorta", PURPLE, width_pt=1.5)),
     (r"inferior_vena_cava", Stroke("inferior vena cava", PURPLE, (4, 1.5), 1.5)),
     (r".*(artery|vein|vena|carotid|iliac|vertebral_a).*", Stroke("other vessel", PURPLE, (1, 1.4), 1.5)),

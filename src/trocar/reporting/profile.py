@@ -14,8 +14,9 @@ from trocar.measure import Measure
 from trocar.planning.clearance import reported_name
 from trocar.planning.maps import named_masks, signed_depth
 from trocar.planning.trajectory import Trajectory
-from trocar.reporting.figures import PIXELS, blank, padded, png
+from trocar.reporting.figures import padded
 from trocar.reporting.palette import INK
+from trocar.reporting.panel import PIXELS, blank, png
 from trocar.reporting.words import number, plain
 from trocar.volume import Volume
 

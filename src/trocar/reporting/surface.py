@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from trocar.geometry import LEFT, POSTERIOR, SUPERIOR, Vector, unit
 from trocar.planning.trajectory import Trajectory
 from trocar.reporting import palette
-from trocar.reporting.figures import PIXELS, draw_letters, draw_scale, padded, panel, png
+from trocar.reporting.figures import padded
+from trocar.reporting.panel import PIXELS, Panel
 from trocar.reporting.views import View, rejected
 from trocar.treatment import Plan
 from trocar.volume import Volume
@@ -227,12 +228,11 @@ def surface_picture(scene: Scene, trajectories: tuple[Trajectory, ...], view: Vi
     image = np.where(np.isfinite(drawn.depth)[..., None], np.clip(drawn.colour, 0.0, 1.0), _rgb(palette.PANEL))
     whole = Image.fromarray((255.0 * image).astype(np.uint8))
     small = np.asarray(whole.resize((PIXELS, PIXELS), Image.Resampling.BOX))
-    figure, axes = panel(view, strip=False)
-    half = view.size_mm / 2.0
-    axes.imshow(small, extent=(-half, half, half, -half), interpolation="nearest", resample=False)
-    draw_letters(axes, view)
-    draw_scale(axes, view)
-    return png(figure)
+    panel = Panel(view, strip=False)
+    panel.image(small)
+    panel.letters()
+    panel.scale()
+    return panel.png()
 
 
 def _rgb(colour: str) -> tuple[float, float, float]:

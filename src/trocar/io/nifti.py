@@ -1,55 +1,49 @@
 """NIfTI-1 and NIfTI-2 volumes, exactly as their header places them.
 
-Read here and not by SimpleITK, which (2.5, seen) takes the spacing from ``pixdim`` where the sform
-says otherwise, reads a file that was cut short as noise, and does not know shear. The layout is
-nifti1.h and nifti2.h of https://nifti.nimh.nih.gov.
+Read by nibabel and not by SimpleITK, which (2.5, seen) takes the spacing from ``pixdim`` where the sform
+says otherwise, reads a file that was cut short as noise, and does not know shear. nibabel's own loading
+mends a damaged header and makes up a place where the header has none, so here its header is taken
+unmended and what a patient cannot be placed by is refused.
 """
 
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from nibabel.nifti1 import Nifti1Header, Nifti1Image
+from nibabel.nifti2 import Nifti2Header
+from nibabel.spatialimages import HeaderDataError
+from numpy.typing import DTypeLike, NDArray
 
 from trocar.errors import ImageError
 from trocar.io.source import Member, digest
 from trocar.io.stored import Stored
-from trocar.volume import Acquisition
+from trocar.volume import Acquisition, Volume
 
-_FIELDS = (
-    *("dim", "datatype", "pixdim", "vox_offset", "scl_slope", "scl_inter", "xyzt_units"),
-    *("qform_code", "sform_code", "quatern", "qoffset", "srow", "magic"),
-)
-_NIFTI1 = {
-    "names": _FIELDS,
-    "formats": ["8i2", "i2", "8f4", "f4", "f4", "f4", "u1", "i2", "i2", "3f4", "3f4", "(3,4)f4", "S4"],
-    "offsets": [40, 70, 76, 108, 112, 116, 123, 252, 254, 256, 268, 280, 344],
-    "itemsize": 348,
+#: Voxel types that are one real number each, as nibabel calls them.
+_REAL = {
+    *("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"),
+    *("float32", "float64"),
 }
-_NIFTI2 = {
-    "names": _FIELDS,
-    "formats": ["8i8", "i2", "8f8", "i8", "f8", "f8", "i4", "i4", "i4", "3f8", "3f8", "(3,4)f8", "S4"],
-    "offsets": [16, 12, 104, 168, 176, 184, 500, 344, 348, 352, 376, 400, 4],
-    "itemsize": 540,
-}
-
-#: NIfTI's numbers for voxel types that are one real number each.
-_TYPES = {
-    **{2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8"},
-    **{256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"},
-}
-_COLOURS = (128, 2304)
 
 #: xyzt_units: the low three bits are the unit of length; files that say nothing mean millimetres.
 _LENGTHS = {1: "metres", 3: "micrometres"}
 
 #: Two placements in one header that differ by more than this are two opinions, mm: both are stored
-#: in single precision, which at 1 m from the origin is worth 0.0001 mm, and the qform as a rotation.
+#: in single precision, which at 1 m from the origin is worth 0.0001 mm.
 SAME_PLACE_MM = 0.1
+
+#: A qform that turns by half a circle, as in every file stored in LPS, resolves no smaller turn, radians:
+#: a quaternion's first number is not stored, and nibabel takes it for 0 below the root of three roundings.
+QFORM_TURN_RAD = 2.0 * float(np.sqrt(3.0 * np.finfo(np.float32).eps))
 
 #: No patient lies this far from the scanner's centre, mm; numbers beyond are damage.
 FAR_MM = 1e6
@@ -72,6 +66,20 @@ def read_nifti(path: Path) -> Stored:
     return Stored(path.name, array, affine, acquisition=Acquisition(digests={path.name: digest(data)}))
 
 
+def write_nifti(volume: Volume, path: Path, dtype: DTypeLike) -> Path:
+    """Write ``volume``, rounded to ``dtype``, as NIfTI-1 with its place and nothing else; returns ``path``.
+
+    Fast rather than small where the name ends in ``.gz`` (nibabel's level 1), and without a date: equal
+    volumes make equal files.
+    """
+    image = Nifti1Image(np.rint(volume.array).astype(dtype).T, _RAS_TO_LPS @ volume.affine)
+    image.set_qform(image.affine, "scanner")
+    image.set_sform(image.affine, "scanner")
+    image.header.set_xyzt_units("mm")
+    image.to_filename(path)
+    return path
+
+
 def _inflated(data: bytes, name: str) -> bytes:
     if not data.startswith(b"\x1f\x8b"):
         return data
@@ -82,21 +90,28 @@ def _inflated(data: bytes, name: str) -> bytes:
 
 
 def _header(content: bytes, name: str) -> Any:
-    """The header as a NumPy record, in the file's own byte order."""
-    for order in "<>":
-        for layout in (_NIFTI1, _NIFTI2):
-            size = int(layout["itemsize"])  # type: ignore[call-overload]
-            if len(content) >= size and int(np.frombuffer(content, f"{order}i4", 1)[0]) == size:
-                header = np.frombuffer(content, np.dtype(layout).newbyteorder(order), 1)[0]  # type: ignore[call-overload]
-                if header["magic"].startswith(b"n+"):
-                    return header
+    for kind in (Nifti1Header, Nifti2Header):
+        if kind.may_contain_header(content):
+            header = kind(content[: kind.sizeof_hdr], check=False)
+            if header["magic"] == kind.single_magic:
+                return header
     raise ImageError(f"{name} is not a NIfTI file of one piece (.nii or .nii.gz): convert it again.")
+
+
+@contextmanager
+def _sensible(name: str) -> Iterator[None]:
+    """Refuse what nibabel finds senseless in a header; numbers that are none are refused by what uses them."""
+    try:
+        with np.errstate(all="ignore"):
+            yield
+    except (HeaderDataError, ValueError) as error:
+        raise ImageError(f"{name} has a damaged header ({error}): convert it again from DICOM.") from error
 
 
 def _shape(header: Any, name: str) -> tuple[int, int, int]:
     """Voxels along i, j, k; trailing axes of length one are dropped."""
-    dim = [int(n) for n in header["dim"]]
-    axes = dim[1 : 1 + max(0, min(dim[0], 7))]
+    with _sensible(name):
+        axes = list(header.get_data_shape())
     while len(axes) > 3 and axes[-1] == 1:
         axes.pop()
     if len(axes) != 3 or min(axes) < 1:
@@ -110,8 +125,10 @@ def _affine(header: Any, shape: tuple[int, int, int], name: str) -> NDArray[np.f
     length = _LENGTHS.get(int(header["xyzt_units"]) & 7)
     if length:
         raise ImageError(f"{name} says it is in {length}: convert it to millimetres first.")
-    with np.errstate(invalid="ignore"):  # what is not a number is refused below
-        placed = [f(header) for code, f in (("sform_code", _sform), ("qform_code", _qform)) if int(header[code]) > 0]
+    if header["pixdim"][0] == 0:
+        header["pixdim"][0] = 1  # as nifti1.h has it, of the qform's handedness
+    with _sensible(name):
+        placed = [affine for affine, code in (header.get_sform(True), header.get_qform(True)) if code > 0]
     if not placed:
         raise ImageError(
             f"{name} does not say where it lies in the patient (sform and qform codes are 0): "
@@ -125,52 +142,28 @@ def _check_placement(placed: list[NDArray[np.float64]], shape: tuple[int, int, i
     if not np.all(np.abs(placed) < FAR_MM) or any(abs(np.linalg.det(a[:3, :3])) < 1e-9 for a in placed):
         raise ImageError(f"{name} has a broken affine (sform or qform): convert it again from DICOM.")
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape], [1])).reshape(4, -1)
-    apart = float(np.max(np.linalg.norm((placed[0] - placed[-1]) @ corners, axis=0)))
-    if apart > SAME_PLACE_MM:
+    apart = np.linalg.norm((placed[0] - placed[-1]) @ corners, axis=0)
+    reach = np.linalg.norm(placed[0][:3, :3] @ corners[:3], axis=0)
+    if np.any(apart > SAME_PLACE_MM + QFORM_TURN_RAD * reach):
         raise ImageError(
-            f"{name} places itself twice, {apart:.1f} mm apart (sform and qform): set both to the right one, "
+            f"{name} places itself twice, {apart.max():.1f} mm apart (sform and qform): set both to the right one, "
             "or convert it again from DICOM."
         )
 
 
-def _sform(header: Any) -> NDArray[np.float64]:
-    return np.vstack([header["srow"].astype(np.float64), [0.0, 0.0, 0.0, 1.0]])
-
-
-def _qform(header: Any) -> NDArray[np.float64]:
-    """The affine (RAS) of a unit quaternion, voxel sizes and an offset, as nifti1.h defines it."""
-    b, c, d = header["quatern"].astype(np.float64)
-    a = np.sqrt(max(0.0, 1.0 - (b * b + c * c + d * d)))
-    rotation = np.array(
-        [
-            [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
-            [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
-            [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - b * b - c * c],
-        ]
-    )
-    pixdim = header["pixdim"].astype(np.float64)
-    handed = -1.0 if pixdim[0] < 0 else 1.0
-    affine = np.eye(4)
-    affine[:3, :3] = rotation * pixdim[1:4] * [1.0, 1.0, handed]
-    affine[:3, 3] = header["qoffset"]
-    return affine
-
-
 def _voxels(content: bytes, header: Any, shape: tuple[int, int, int], name: str) -> NDArray[Any]:
     """Values ``[k, j, i]`` with the header's scaling applied; unscaled values keep their type."""
-    code = int(header["datatype"])
-    if code in _COLOURS:
+    kind = header.get_value_label("datatype")
+    if kind in ("RGB", "RGBA"):
         raise ImageError(f"{name} is a colour image, not a CT or a label map: give the original scan.")
-    if code not in _TYPES:
-        raise ImageError(f"{name} holds voxels of NIfTI type {code}, not one real number each: convert it.")
-    dtype = np.dtype(_TYPES[code]).newbyteorder(header.dtype["dim"].base.byteorder)
-    count = int(np.prod(shape, dtype=np.int64))
-    start = int(header["vox_offset"]) if np.isfinite(header["vox_offset"]) else len(content)
-    found = max(0, len(content) - start) if start >= header.dtype.itemsize else 0
-    if found < count * dtype.itemsize:
-        raise ImageError(f"{name} is cut short: {found} of {count * dtype.itemsize} bytes of voxels. Copy it again.")
-    array = np.frombuffer(content, dtype, count, start).reshape(shape[::-1])
-    slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
-    if (slope in (0.0, 1.0) and intercept == 0.0) or not np.isfinite([slope, intercept]).all():
-        return array.astype(dtype.newbyteorder("="), copy=False)
-    return array * np.float64(slope or 1.0) + intercept
+    if kind not in _REAL:
+        raise ImageError(f"{name} holds voxels of type {kind}, not one real number each: convert it.")
+    # before nibabel makes room for them
+    size = math.prod(shape) * header.get_data_dtype().itemsize
+    start = header.get_data_offset() if np.isfinite(header["vox_offset"]) else len(content)
+    found = max(0, len(content) - start) if start >= header.sizeof_hdr else 0
+    if found < size:
+        raise ImageError(f"{name} is cut short: {found} of {size} bytes of voxels. Copy it again.")
+    with _sensible(name):
+        array = header.data_from_fileobj(BytesIO(content))
+    return array.reshape(shape, order="F").T.astype(array.dtype.newbyteorder("="), copy=False)

@@ -1,28 +1,30 @@
-"""The names that a NIfTI header gives its labels: an XML extension, as TotalSegmentator and Connectome Workbench write.
-
-The image readers skip header extensions, so these few bytes are read here. NIfTI-1 standard,
-"extended header": after 348 bytes and a 4-byte flag come blocks of (size, code, content).
-"""
+"""The names that a NIfTI header gives its labels: XML in an extension, as TotalSegmentator and Workbench write it."""
 
 from __future__ import annotations
 
 import gzip
-import struct
+import warnings
 from pathlib import Path
 from xml.etree import ElementTree
 
-from trocar.anatomy.schemes import Kind, Meaning, by_name, is_known, looks_like_level
+import numpy as np
+from nibabel.nifti1 import Nifti1Header
+from nibabel.nifti2 import Nifti2Header
+from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 
-HEADER_BYTES = 348
-#: No extension that names labels comes near this; a damaged size must not eat the memory.
-LARGEST_EXTENSION_BYTES = 4_000_000
+from trocar.anatomy.schemes import Kind, Meaning, by_name, is_known, looks_like_level
+from trocar.io.source import UNREADABLE
+
+#: What reading a header, its extensions or the XML in them raises where they are damaged.
+_DAMAGE = (*UNREADABLE, HeaderDataError, WrapStructError, ElementTree.ParseError, ValueError)
 
 
 def header_names(path: Path) -> dict[int, Meaning]:
     """What each number means by the header's own label table; empty where there is none, or it is unreadable."""
     try:
         names = _label_table(_extensions(path))
-    except (OSError, EOFError, struct.error, ElementTree.ParseError, ValueError):
+    except _DAMAGE:
         # a header table is a courtesy: without it the user names the scheme
         return {}
     found = {number: by_name(name) for number, name in names.items()}
@@ -33,21 +35,12 @@ def header_names(path: Path) -> dict[int, Meaning]:
 
 
 def _extensions(path: Path) -> list[bytes]:
-    with gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb") as stream:
-        header = stream.read(HEADER_BYTES + 4)
-        order = "<" if struct.unpack("<i", header[:4])[0] == HEADER_BYTES else ">"
-        offset = int(struct.unpack(order + "f", header[108:112])[0])
-        if header[HEADER_BYTES] == 0:
-            return []
-        blocks: list[bytes] = []
-        place = HEADER_BYTES + 4
-        while place + 8 <= offset:
-            size = struct.unpack(order + "i", stream.read(8)[:4])[0]
-            if not 8 <= size <= LARGEST_EXTENSION_BYTES:
-                break
-            blocks.append(stream.read(size - 8))
-            place += size
-        return blocks
+    with gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb") as stream:
+        kind = Nifti2Header if Nifti2Header.may_contain_header(stream.read(Nifti2Header.sizeof_hdr)) else Nifti1Header
+        stream.seek(0)
+        # an odd size of an extension is warned of, and a damaged one may overflow: neither concerns the user
+        with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):
+            return [one.content for one in kind.from_fileobj(stream, check=False).extensions]
 
 
 def _label_table(blocks: list[bytes]) -> dict[int, str]:
@@ -55,5 +48,6 @@ def _label_table(blocks: list[bytes]) -> dict[int, str]:
         text = block.rstrip(b"\0 \n")
         if b"<LabelTable" in text and b"<!ENTITY" not in text:
             labels = ElementTree.fromstring(text).iter("Label")
-            return {int(x.attrib["Key"]): (x.text or "").strip() for x in labels if x.attrib["Key"] != "0"}
+            named = {int(x.get("Key", "0")): (x.text or "").strip() for x in labels}
+            return {number: name for number, name in named.items() if number}
     return {}

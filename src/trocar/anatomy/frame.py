@@ -11,7 +11,6 @@ from scipy.ndimage import map_coordinates
 
 from trocar.anatomy.surface import Grid, Surface
 from trocar.geometry import POSTERIOR, SUPERIOR, Plane, Pose, Vector, unit
-from trocar.volume import Volume
 
 #: Farthest a wall of the body is looked for from its centre, mm: half the widest lumbar body and some bone spur.
 REACH_MM = 40.0
@@ -27,6 +26,8 @@ ENDPLATE_HUBER_MM = 0.7
 FRAME_ROUNDS = 3
 #: Grid step for the symmetry search, mm.
 SYMMETRY_STEP_MM = 2.0
+#: Steps of the symmetry search, coarse to fine: turn, degrees, and shift, mm. Each looks two steps to either side.
+SEARCH_STEPS = ((6.0, 2.0), (2.0, 1.0), (0.7, 0.35))
 
 
 @dataclass(frozen=True)
@@ -150,9 +151,9 @@ def own_frame(surface: Surface, middle: Core, up: Vector = SUPERIOR, back: Vecto
         back = middle.centroid_mm - middle.centre_mm
         back = back if np.linalg.norm(back - (back @ up) * up) > 3.0 else POSTERIOR
     pose = pose_from(middle.centre_mm, up, back)
-    for _ in range(FRAME_ROUNDS):
+    for n in range(FRAME_ROUNDS):
         pose = _level(surface, pose)
-        pose = _symmetric(surface, pose)
+        pose = _symmetric(surface, pose, SEARCH_STEPS if n == 0 else SEARCH_STEPS[-1:])
     return _level(surface, pose)
 
 
@@ -169,9 +170,9 @@ def _level(surface: Surface, pose: Pose) -> Pose:
     return pose_from(pose.to_world(local), up, pose.posterior)
 
 
-def _symmetric(surface: Surface, pose: Pose) -> Pose:
+def _symmetric(surface: Surface, pose: Pose, steps: tuple[tuple[float, float], ...]) -> Pose:
     """The pose turned about superior and shifted sideways to where the bone is most like its mirror image."""
-    inside = surface.volume.points_mm() if surface.volume.array.dtype == bool else _inside_mm(surface.volume)
+    inside = surface.volume.world_mm(np.argwhere(surface.volume.array < 0.0))
     grid = Grid.around(pose, inside, SYMMETRY_STEP_MM, 2.0)
     density = np.clip(0.5 - surface.on(grid) / SYMMETRY_STEP_MM, 0.0, 1.0)
     index = np.argwhere(density > 0.25)
@@ -185,23 +186,13 @@ def _symmetric(surface: Surface, pose: Pose) -> Pose:
         at = (mirrored / SYMMETRY_STEP_MM - np.asarray(grid.low))[:, ::-1]
         return float(weight @ map_coordinates(density, at.T, output=np.float64, order=1, mode="constant"))
 
-    turn, shift = _climb(likeness)
+    turn, shift = 0.0, 0.0
+    for turn_deg, shift_mm in steps:
+        turn, shift = _around(likeness, turn, shift, np.radians(turn_deg), shift_mm)
     normal = np.array([np.cos(turn), np.sin(turn), 0.0])
     origin = pose.to_world(shift * normal)
     left = pose.axes @ normal
     return Pose(origin, np.column_stack([left, np.cross(pose.superior, left), pose.superior]))
-
-
-def _inside_mm(volume: Volume) -> NDArray[np.float64]:
-    return volume.world_mm(np.argwhere(volume.array < 0.0))
-
-
-def _climb(likeness: Callable[[float, float], float]) -> tuple[float, float]:
-    """The turn (rad) and shift (mm) of highest likeness: symmetric searches, each finer than the last."""
-    turn, shift = 0.0, 0.0
-    for turn_step, shift_step in ((np.radians(6.0), 2.0), (np.radians(2.0), 1.0), (np.radians(0.7), 0.35)):
-        turn, shift = _around(likeness, turn, shift, turn_step, shift_step)
-    return turn, shift
 
 
 def _around(

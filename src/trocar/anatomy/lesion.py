@@ -39,10 +39,8 @@ WALL_INSIDE_MM, WALL_OUTSIDE_MM = 2.5, 2.0
 #: A wall lacks its cortex where its brightest point rises above the bone before it by less than this share of the
 #: rise that is usual in front and beside. Healthy posterior walls rise by a third of it (measured on a chest CT).
 CORTEX_SHARE = 0.1
-#: Around the middle of the posterior wall, where the basivertebral vein leaves, no cortex is expected, mm.
-VEIN_MM = 5.0
-#: A hole in the posterior wall at least this large is told, mm2: a quarter of a lumbar wall is about 150.
-BROKEN_MM2 = 40.0
+#: A hole in the posterior wall at least this large is told, mm2: the basivertebral vein's exit is 10 to 30.
+BROKEN_MM2 = 50.0
 #: Where the front and side walls rise by less than this, HU, the scan is too coarse to judge a wall.
 LEAST_RISE_HU = 120.0
 #: Spacing of the points at which a wall is looked at, mm.
@@ -199,7 +197,7 @@ class Walls:
                 "posterior_wall_hole",
                 self.posterior_hole_mm2,
                 "mm2",
-                method=f"Largest connected area of the posterior wall {how}, the basivertebral vein's exit left out.",
+                method=f"Largest connected area of the posterior wall {how}.",
             ),
             Measure("posterior_wall_defect", self.posterior_percent, "%", method=f"Share of the posterior wall {how}."),
             Measure("side_wall_defect", self.side_percent, "%", method=f"Share of the front and side walls {how}."),
@@ -230,12 +228,11 @@ def look_at_walls(
     usual = float(np.median(rise_front[known])) if known.any() else 0.0
     if usual < LEAST_RISE_HU or not np.isfinite(rise_back).any():
         return None
-    beside_vein = (xx - tube.centre_x_mm) ** 2 + (zz - np.mean(heights_mm)) ** 2 > VEIN_MM**2
-    missing = (np.nan_to_num(rise_back, nan=0.0) < CORTEX_SHARE * usual) & beside_vein
+    missing = np.nan_to_num(rise_back, nan=0.0) < CORTEX_SHARE * usual
     region, count = components(missing)
     hole = float(np.bincount(region.ravel(), minlength=count + 1)[1:].max(initial=0)) * WALL_STEP_MM**2
     side = float(np.mean(rise_front[known] < CORTEX_SHARE * usual))
-    return Walls(hole, 100.0 * float(missing.sum()) / float(beside_vein.sum()), 100.0 * side)
+    return Walls(hole, 100.0 * float(missing.mean()), 100.0 * side)
 
 
 def _between(heights_mm: tuple[float, float]) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from trocar.anatomy.heights import cobb_deg
 from trocar.anatomy.labels import Labels, union
 from trocar.anatomy.lesion import fracture
 from trocar.anatomy.levels import Level, neighbours
-from trocar.anatomy.reading import Bone, Reading, read_vertebra
+from trocar.anatomy.reading import Bone, Reading, borders, read_vertebra
 from trocar.anatomy.skin import body_mask
 from trocar.anatomy.surface import Surface
 from trocar.anatomy.vertebra import Vertebra
@@ -21,7 +21,7 @@ from trocar.geometry import SUPERIOR, Side, Vector
 from trocar.measure import Finding, Measure
 from trocar.volume import Volume
 
-#: A bone less thick than this share of the scan's typical vertebra does not show the spine's course.
+#: A neighbour less thick than this share of a vertebra has no body in the scan to show the spine's course.
 COURSE_SHARE = 0.6
 
 
@@ -90,15 +90,24 @@ def _bones(levels: list[Level], ct: Volume, labels: Labels) -> list[Bone]:
     middles = {v: core(surfaces[v]) for v in levels}
     body = labels.subregions.get("body")
     return [
-        Bone(v, labels.vertebrae[v], surfaces[v], middles[v], _course(v, levels, middles), _ribs(v, labels), body)
+        Bone(
+            level=v,
+            mask=labels.vertebrae[v],
+            surface=surfaces[v],
+            middle=middles[v],
+            up=_course(v, levels, middles),
+            ribs=_ribs(v, labels),
+            body=body,
+            cut=bool(borders(labels.vertebrae[v], ct)),
+        )
         for v in levels
     ]
 
 
 def _course(level: Level, levels: list[Level], middles: dict[Level, Core]) -> Vector:
     """The spine's direction at a level: from the body below to the body above, LPS."""
-    typical = float(np.median([middles[v].depth_mm for v in levels]))
-    solid = frozenset(v for v in levels if middles[v].depth_mm >= COURSE_SHARE * typical) | {level}
+    least = COURSE_SHARE * middles[level].depth_mm
+    solid = frozenset(v for v in levels if middles[v].depth_mm >= least)
     above, below = neighbours(level, solid)
     upper, lower = middles[above or level].centre_mm, middles[below or level].centre_mm
     return upper - lower if above or below else SUPERIOR

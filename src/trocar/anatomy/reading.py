@@ -36,7 +36,8 @@ class Bone:
     """What is known of a vertebra before it is read.
 
     ``up`` is the spine's course there (LPS). ``ribs`` are those that belong to it, ``body`` the
-    vertebral bodies where a label file has them (all levels in one mask).
+    vertebral bodies where a label file has them (all levels in one mask). ``cut`` says whether it
+    reaches a border of the scan.
     """
 
     level: Level
@@ -46,6 +47,7 @@ class Bone:
     up: Vector
     ribs: dict[Side, Volume] = field(default_factory=dict)
     body: Volume | None = None
+    cut: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +102,8 @@ def read_vertebra(bone: Bone, ct: Volume) -> Reading:
 def lay_out(bone: Bone) -> Layout | str:
     """The layout of a vertebra, or in words why it cannot be told."""
     surface = bone.surface
+    if bone.level.region == "sacral":
+        return "the sacrum is not divided into parts"
     if bone.middle.depth_mm < THINNEST_BODY_MM:
         return "too little of it is in the scan to tell its parts"
     pose = own_frame(surface, bone.middle, bone.up)
@@ -109,7 +113,7 @@ def lay_out(bone: Bone) -> Layout | str:
         return "its endplates were not found"
     low, high = (float(pose.to_local(plates[n].point_mm)[2]) for n in ("inferior", "superior"))
     grid = Grid.around(pose, bone.mask.points_mm(), GRID_STEP_MM, 4.0)
-    tube = find_tube(surface.on(grid), grid, plan.centre_y_mm + plan.half_depth_mm, (low, high))
+    tube = find_tube(surface.on(grid), grid, plan.centre_y_mm + plan.half_depth_mm, (low, high), bone.cut)
     if tube is None:
         return "no canal was found behind its body"
     found = {side: find_isthmus(surface, pose, tube, side, (low, high)) for side in Side}
@@ -132,8 +136,8 @@ def _parts(bone: Bone, layout: Layout) -> tuple[NDArray[np.uint8], str]:
 
 def _unread(bone: Bone, ct: Volume, why: str) -> Vertebra:
     """A vertebra of which no more than its place is known."""
-    sides = _borders(bone.mask, ct, np.ones(bone.mask.shape, dtype=bool))
-    cut = f"; the {_listed(sides)} of the scan cuts it" if sides else ""
+    sides = borders(bone.mask, ct)
+    cut = f"; {_cuts(sides)} it" if sides else ""
     text = f"{bone.level} cannot be used: {why}{cut}."
     return Vertebra(
         level=bone.level,
@@ -218,13 +222,14 @@ def _sizes(surface: Surface, layout: Layout) -> tuple[Measure, ...]:
 _BORDERS = (("lower border", "upper border"), ("front border", "back border"), ("right border", "left border"))
 
 
-def _listed(names: list[str]) -> str:
-    return " and the ".join(names)
+def _cuts(names: list[str]) -> str:
+    """The words "the lower border of the scan cuts", for one border or several."""
+    return f"the {' and the '.join(names)} of the scan cut{'s' if len(names) == 1 else ''}"
 
 
-def _borders(mask: Volume, ct: Volume, among: NDArray[np.bool_]) -> list[str]:
-    """Which borders of the CT the bone among some voxels lies on, in words."""
-    where = np.argwhere(among & mask.array)
+def borders(mask: Volume, ct: Volume, among: NDArray[np.bool_] | None = None) -> list[str]:
+    """Which borders of the CT the bone (or the part of it in ``among``) lies on, in words."""
+    where = np.argwhere(mask.array if among is None else among & mask.array)
     if len(where) == 0:
         return []
     start = np.rint(ct.index_kji(mask.world_mm((0, 0, 0)))).astype(int)
@@ -236,19 +241,19 @@ def _borders(mask: Volume, ct: Volume, among: NDArray[np.bool_]) -> list[str]:
 def _cut(bone: Bone, parts: NDArray[np.uint8], ct: Volume) -> tuple[Finding, ...]:
     """What the scan's borders cut: a stop for body and pedicles, a caution for the arch."""
     named = {"body": Part.BODY, "left pedicle": Part.PEDICLE_LEFT, "right pedicle": Part.PEDICLE_RIGHT}
-    cut = {word: _borders(bone.mask, ct, parts == number) for word, number in named.items()}
+    cut = {word: borders(bone.mask, ct, parts == number) for word, number in named.items()}
     stops = tuple(
-        Finding(Severity.STOP, f"the {_listed(sides)} of the scan cuts the {word} of {bone.level}.", NOT_WHOLE)
+        Finding(Severity.STOP, f"{_cuts(sides)} the {word} of {bone.level}.", NOT_WHOLE)
         for word, sides in cut.items()
         if sides
     )
-    sides = _borders(bone.mask, ct, parts == Part.ARCH)
+    sides = borders(bone.mask, ct, parts == Part.ARCH)
     if not sides:
         return stops
     rest = "" if stops else "; body and pedicles are whole"
     return (
         *stops,
-        Finding(Severity.CAUTION, f"the {_listed(sides)} of the scan cuts the arch of {bone.level}{rest}."),
+        Finding(Severity.CAUTION, f"{_cuts(sides)} the arch of {bone.level}{rest}."),
     )
 
 

@@ -18,6 +18,8 @@ RAYS = 72
 CANAL_REACH_MM = 22.0
 #: Smallest half-depth that is taken for a canal, mm.
 SMALLEST_CANAL_MM = 3.0
+#: Where the ring is open at the back, the canal's axis is taken this far behind the body, mm.
+HALF_DEPTH_MM = 7.0
 #: A ray that goes this much farther than is typical for its direction has left through a gap, mm.
 GAP_MM = 2.0
 
@@ -63,21 +65,28 @@ def _sector(centre: float, half: float) -> NDArray[np.bool_]:
 
 
 def find_tube(
-    distance: NDArray[np.float32], grid: Grid, back_wall_y_mm: float, heights_mm: tuple[float, float]
+    distance: NDArray[np.float32],
+    grid: Grid,
+    back_wall_y_mm: float,
+    heights_mm: tuple[float, float],
+    arch_cut: bool = False,
 ) -> Tube | None:
     """The canal behind the body, from the bone's signed distance ``[z, y, x]`` on a grid of its frame.
 
     The bone between ``heights_mm`` (the endplates) is looked through along the canal: pedicles above
-    and laminae below then close a ring, whose hole is the canal's core. The view is tilted along the
+    and laminae below then close a ring, whose hole is the canal's core; where the scan cuts the arch
+    off (``arch_cut``), the middle between the pedicles takes its place. The view is tilted along the
     posterior wall. From the core, rays find the wall at each height.
     """
     slope, centre = 0.0, None
+    closed = _core(distance, grid, slope, back_wall_y_mm, heights_mm) is not None
+    look = _open_core if arch_cut and not closed else _core
     for _ in range(3):
-        centre = _core(distance, grid, slope, back_wall_y_mm, heights_mm)
+        centre = look(distance, grid, slope, back_wall_y_mm, heights_mm)
         if centre is None:
             return None
         slope = _posterior_slope(distance, grid, centre, slope, heights_mm)
-    centre = _core(distance, grid, slope, back_wall_y_mm, heights_mm)
+    centre = look(distance, grid, slope, back_wall_y_mm, heights_mm)
     if centre is None:
         return None
     walls = _walls(distance, grid, centre, slope)
@@ -122,6 +131,23 @@ def _core(
         if here.max() > best_width and abs(cx) < 8.0 and cy > back_wall_y_mm - 4.0:
             best, best_width = (cx, cy), float(here.max())
     return best
+
+
+def _open_core(
+    distance: NDArray[np.float32], grid: Grid, slope: float, back_wall_y_mm: float, heights_mm: tuple[float, float]
+) -> tuple[float, float] | None:
+    """The middle between the pedicles behind the body, where the arch that closes the ring is cut off; or None."""
+    x, y, _ = grid.axes_mm
+    through = _sheared(distance, grid, slope, heights_mm).min(axis=0)
+    row = int(np.argmin(np.abs(y - (back_wall_y_mm + HALF_DEPTH_MM))))
+    line = through[row]
+    middle = len(x) // 2
+    if line[middle] <= 0.0:
+        return None
+    left, right = np.flatnonzero(line[middle:] <= 0.0), np.flatnonzero(line[middle::-1] <= 0.0)
+    if len(left) == 0 or len(right) == 0 or max(left[0], right[0]) * grid.step_mm > CANAL_REACH_MM:
+        return None
+    return 0.5 * float(x[middle + left[0]] + x[middle - right[0]]), float(y[row])
 
 
 def _posterior_slope(

@@ -27,7 +27,7 @@ demo: $(READY)  ## plan a vertebroplasty on the phantom and say where the report
 	$(BIN)/trocar demo
 
 test: $(READY)  ## the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
 
 check: $(READY)  ## style, types and floors
 	$(BIN)/ruff check .

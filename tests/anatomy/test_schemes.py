@@ -103,7 +103,7 @@ def test_level_codes_agree_with_pydicom():
 
 
 def test_unknown_scheme_is_refused_with_the_names_there_are():
-    with pytest.raises(LabelSchemeError, match=r"'totalseg' is not known: use one of totalseg-v2, totalseg-v1"):
+    with pytest.raises(ValueError, match=r"'totalseg' is not known: use one of totalseg-v2, totalseg-v1"):
         scheme("totalseg")
 
 

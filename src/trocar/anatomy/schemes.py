@@ -72,9 +72,9 @@ class Scheme:
 
 
 def scheme(name: str) -> Scheme:
-    """The built-in scheme of that name; raises :class:`LabelSchemeError` listing the names there are."""
+    """The built-in scheme of that name; raises ``ValueError`` listing the names there are."""
     if name not in schemes():
-        raise LabelSchemeError(
+        raise ValueError(
             f"label scheme {name!r} is not known: use one of {', '.join(schemes())}, or the path of your own JSON file."
         )
     return schemes()[name]

@@ -55,9 +55,9 @@ def read_labels(source: Source | Sequence[Source], on: Volume, scheme: Named | S
     scheme, the path of your own JSON, or a list with one for each source; None reads what the file
     says of itself.
 
-    Raises :class:`LabelSchemeError` when the numbers cannot mean what the scheme says,
-    :class:`FrameMismatchError` when the labels belong to another scan, and :class:`ImageError` when a
-    file is no label map, is empty, or has no vertebra.
+    Raises ``ValueError`` when there is no such scheme, :class:`LabelSchemeError` when the numbers cannot
+    mean what it says, :class:`FrameMismatchError` when the labels belong to another scan, and
+    :class:`ImageError` when a file is no label map, is empty, or has no vertebra.
     """
     sources: list[Source] = list(source) if isinstance(source, (list, tuple)) else [source]
     maps = [open_labels(one, on) for one in sources]
@@ -142,7 +142,7 @@ def _coded(layer: Layer, opened: LabelMap, named: str) -> Scheme:
 
 def _own(path: Path) -> Scheme:
     if not path.is_file():
-        raise LabelSchemeError(f"there is no scheme file {path}: check the path.")
+        raise ValueError(f"there is no scheme file {path}: check the path.")
     try:
         return own_scheme(path.read_text(encoding="utf-8"), path.name)
     except (OSError, UnicodeDecodeError) as error:

@@ -15,6 +15,7 @@ from trocar.reporting.figures import contours, ct_pixels, margins_shown, slice_p
 from trocar.reporting.panel import PIXELS
 from trocar.reporting.views import View, along, orthogonal
 from trocar.treatment import Plan
+from trocar.volume import Volume
 
 MARKER_MM = np.array([32.0, -28.0, 20.0])  # where conftest put it: left, in front, above
 
@@ -94,6 +95,32 @@ def test_a_mask_elsewhere_has_no_outline(plan: Plan):
     assert ct_pixels(plan.anatomy.ct, view, 16).max() == 0
 
 
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_mirrored_patient_gives_the_mirrored_picture(plan: Plan, number):
+    ct, mirror = plan.anatomy.ct, np.diag([-1.0, 1.0, 1.0, 1.0])
+    mirrored = Volume(ct.array[..., ::-1], mirror @ ct.affine @ _flip_i(ct.shape[2]))
+    at = np.array([7.0, -3.0, 5.0])
+    here = ct_pixels(ct, orthogonal(at)[number], 240).astype(int)
+    there = ct_pixels(mirrored, orthogonal(at * (-1, 1, 1))[number], 240).astype(int)
+    expected = here if number == 1 else here[:, ::-1]
+    assert np.abs(there - expected).max() <= 1
+
+
+def _flip_i(n: int) -> np.ndarray:
+    """Index i counted from the other end."""
+    flip = np.diag([-1.0, 1.0, 1.0, 1.0])
+    flip[0, 3] = n - 1
+    return flip
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_the_order_in_which_voxels_are_stored_does_not_show(plan: Plan, number):
+    ct = plan.anatomy.ct
+    turned = Volume(ct.array.transpose(2, 0, 1), ct.affine[:, [1, 2, 0, 3]])
+    view = orthogonal(np.array([7.0, -3.0, 5.0]))[number]
+    assert np.abs(ct_pixels(turned, view, 240).astype(int) - ct_pixels(ct, view, 240)).max() <= 1
+
+
 def test_only_margins_of_structures_in_the_panel_are_drawn(plan: Plan):
     trajectory = plan.best.trajectories[0]
     assert list(margins_shown(trajectory, {"spinal canal", "pedicle"})) == [1.0, 2.0]
@@ -126,7 +153,16 @@ def test_each_structure_has_its_stroke(name, label):
 
 
 @pytest.mark.parametrize(
-    "name", ["rib_left_9", "vertebrae_L1", "autochthon_left", "sacrum", "neighbouring_vertebrae", "endplate_inferior"]
+    "name",
+    [
+        "rib_left_9",
+        "vertebrae_L1",
+        "autochthon_left",
+        "sacrum",
+        "neighbouring_vertebrae",
+        "endplate_inferior",
+        "bone_wall",
+    ],
 )
 def test_bone_and_muscle_are_not_outlined(name):
     assert palette.stroke(name) is None

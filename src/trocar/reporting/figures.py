@@ -141,11 +141,11 @@ def _draw_outlines(panel: Panel, plan: Plan) -> list[Stroke]:
 def margins_shown(trajectory: Trajectory, labels: set[str]) -> dict[float, str]:
     """The margins to draw around the needle, mm, each with the colour of the structure that asks for it.
 
-    Only margins asked for by a structure whose outline is in the panel (or by the pedicle's wall).
+    Only margins asked for by a structure whose outline is in the panel (or by a wall of bone).
     """
     found: dict[float, str] = {}
     for clearance in trajectory.clearances:
-        wall = clearance.structure.startswith("pedicle")
+        wall = "wall" in clearance.structure
         stroke = palette.PEDICLE if wall else palette.stroke(clearance.structure)
         if stroke is not None and stroke.label in labels and clearance.margin_mm > 0.0:
             found.setdefault(clearance.margin_mm, stroke.colour)

@@ -53,7 +53,7 @@ _STROKES = (
 #: Structures that are not outlined: they guide nobody's needle here, or are drawn as bone already.
 _SILENT = re.compile(
     r"(rib|costal|sternum|sacrum|hip|femur|scapula|clavicula|humerus|skull|intervertebral|vertebra|neighbouring"
-    r"|pedicle|endplate|anterior_cortex"
+    r"|pedicle|bone_wall|endplate|anterior_cortex"
     r"|gluteus|autochthon|iliopsoas|psoas|muscle|body|skin|fat|subcutaneous|back).*"
 )
 

@@ -28,6 +28,11 @@ def references_for(plan: Plan) -> tuple[Reference, ...]:
     return own + tuple(reference for used, reference in _REGISTRY if used(plan))
 
 
+def every_reference() -> tuple[Reference, ...]:
+    """The publications of all methods, whatever plan used them: the bibliography of the documentation."""
+    return tuple(reference for _, reference in _REGISTRY)
+
+
 # --- when a method was used ---------------------------------------------------------------------
 
 

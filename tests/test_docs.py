@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
+import trocar
 from trocar.cli import main
 from trocar.treatment import Procedure, procedures
 
@@ -72,6 +73,13 @@ def test_every_procedure_and_field_is_on_the_page(pages: Path) -> None:
     for name, procedure in procedures().items():
         assert name in shown
         assert all(f.name in shown for f in dataclasses.fields(procedure) if f.name != "level")
+
+
+@pytest.mark.slow
+def test_every_name_that_the_package_offers_is_on_the_page(pages: Path) -> None:
+    shown = (pages / "api.html").read_text(encoding="utf-8")
+    offered = set(trocar.__all__) - {"__version__"}
+    assert {name for name in offered if not re.search(rf'id="trocar\.[\w.]+\.{name}"', shown)} == set()
 
 
 @pytest.mark.parametrize("name", sorted(main.commands))

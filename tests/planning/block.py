@@ -1,11 +1,13 @@
 """A vertebra of blocks and tubes in a box of flesh, small enough to reckon with by hand.
 
-The body is 44 wide, 32 deep, 26 high with its centre at the origin of a frame that may be turned
-and shifted; the canal is a tube of radius 8 behind it, the pedicles are elliptic bars from the body
-to a posterior ring, the skin is a flat plane 70 mm behind the centre.
+The body is 44 wide, 32 deep, 26 high with its centre at the origin; the canal is a tube of radius 8
+behind it, the pedicles are elliptic bars from the body to a posterior ring, the skin is a flat plane
+70 mm behind the centre.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -73,3 +75,60 @@ def patient(ct=None, structures=None, level=Level.L3, **shape):
     masks = {n: Volume(f(*xyz), ct.affine, ct.frame_of_reference, "mask") for n, f in (structures or {}).items()}
     skin = Volume(xyz[1] <= SKIN_MM, ct.affine, ct.frame_of_reference, "mask")
     return Anatomy(ct, {level: vertebra(ct, level, **shape)}, masks, skin)
+
+
+def _swapped(parts):
+    out = parts.copy()
+    out[parts == Part.PEDICLE_LEFT] = Part.PEDICLE_RIGHT
+    out[parts == Part.PEDICLE_RIGHT] = Part.PEDICLE_LEFT
+    return out
+
+
+def mirrored(anatomy):
+    """The same patient in a mirror: left and right exchanged, on a grid whose middle is at x = 0."""
+    flip = np.array([-1.0, 1.0, 1.0])
+
+    def volume(v, change=lambda a: a):
+        return replace(v, array=np.ascontiguousarray(change(v.array)[:, :, ::-1]))
+
+    def bone(v):
+        pedicles = {
+            s.other: replace(p, side=s.other, axis=Line(p.axis.point_mm * flip, p.axis.direction * flip))
+            for s, p in v.pedicles.items()
+        }
+        plates = {n: Plane(p.point_mm * flip, p.normal * flip) for n, p in v.endplates.items()}
+        return replace(v, mask=volume(v.mask), parts=volume(v.parts, _swapped), pedicles=pedicles, endplates=plates)
+
+    return replace(
+        anatomy,
+        ct=volume(anatomy.ct),
+        vertebrae={n: bone(v) for n, v in anatomy.vertebrae.items()},
+        structures={n: volume(v) for n, v in anatomy.structures.items()},
+        skin=volume(anatomy.skin),
+    )
+
+
+def moved(anatomy, pose):
+    """The same patient elsewhere: every affine, plane, line and frame carried by ``pose``."""
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = pose.axes, pose.origin_mm
+
+    def volume(v):
+        return replace(v, affine=matrix @ v.affine)
+
+    def bone(v):
+        pedicles = {
+            s: replace(p, axis=Line(pose.to_world(p.axis.point_mm), pose.axes @ p.axis.direction))
+            for s, p in v.pedicles.items()
+        }
+        plates = {n: Plane(pose.to_world(p.point_mm), pose.axes @ p.normal) for n, p in v.endplates.items()}
+        frame = Pose(pose.to_world(v.frame.origin_mm), pose.axes @ v.frame.axes)
+        return replace(v, mask=volume(v.mask), parts=volume(v.parts), frame=frame, pedicles=pedicles, endplates=plates)
+
+    return replace(
+        anatomy,
+        ct=volume(anatomy.ct),
+        vertebrae={n: bone(v) for n, v in anatomy.vertebrae.items()},
+        structures={n: volume(v) for n, v in anatomy.structures.items()},
+        skin=volume(anatomy.skin),
+    )

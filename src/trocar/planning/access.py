@@ -104,10 +104,10 @@ class Approach:
     the whole pedicle. Otherwise the axis passes the pedicle on its lateral side and enters bone at
     the pedicle's lateral wall or the posterolateral body. Gates are where the axis may cross the
     coronal plane through the pedicle's isthmus: ``gate_lateral_mm`` is counted outwards from the
-    pedicle's nearest wall on that side (negative: within the pedicle's width), ``gate_height_mm``
-    beyond its roof and floor. ``landmark`` is what a finger finds at the entry, ``landmark_key`` its name
-    among a vertebra's landmarks, less the side. ``unseen`` says, by region, what lies on this way that no
-    label shows.
+    pedicle's outer wall (negative: within the pedicle, at most to its inner wall), ``gate_height_mm``
+    beyond its roof and floor and its inner wall, ``gate_step_mm`` is the step of their grid.
+    ``landmark`` is what a finger finds at the entry, ``landmark_key`` its name among a vertebra's
+    landmarks, less the side. ``unseen`` says, by region, what lies on this way that no label shows.
     """
 
     name: str
@@ -117,6 +117,7 @@ class Approach:
     sagittal_deg: Range
     gate_lateral_mm: Range
     gate_height_mm: float
+    gate_step_mm: float
     margins: Margins
     landmark: str
     landmark_key: str
@@ -132,6 +133,7 @@ TRANSPEDICULAR = Approach(
     sagittal_deg=Range(-30.0, 30.0, "deg"),
     gate_lateral_mm=Range(-30.0, 1.0, "mm"),
     gate_height_mm=1.0,
+    gate_step_mm=1.0,
     margins=Margins(),
     landmark="junction of superior articular and transverse process",
     landmark_key="articular_transverse_junction",
@@ -147,6 +149,7 @@ EXTRAPEDICULAR = Approach(
     sagittal_deg=Range(-30.0, 30.0, "deg"),
     gate_lateral_mm=Range(-2.0, 12.0, "mm"),
     gate_height_mm=6.0,
+    gate_step_mm=1.5,
     # The pleura lies 2 to 6 mm from the costovertebral joint: 5 mm, asked elsewhere, is more than many
     # spines have. On a real scan 3 mm asked left 4.3 to 7.5 mm at T9 to T12. A rib may be brushed.
     margins=Margins(lung_mm=3.0, bone_mm=-0.5),

@@ -13,7 +13,7 @@ from trocar.planning import rays
 from trocar.planning.access import Approach, Margins
 from trocar.planning.candidates import BEHIND_ISTHMUS_MM, WORKING_MM, Site
 from trocar.planning.clearance import (
-    ahead_mm,
+    bone_along_mm,
     bone_clearance,
     endplate_clearances,
     half_voxel_mm,
@@ -154,7 +154,7 @@ def clearances(task: Task, found: Found) -> tuple[Clearance, ...]:
         stretch = (found.wall_mm - 2.0 * BEHIND_ISTHMUS_MM, found.wall_mm)
         out += wall_clearances(site.maps, site.vertebra, task.side, tip, way, stretch, radius, margins.pedicle_wall_mm)
     out += endplate_clearances(site.vertebra, site.maps.region, tip, way, WORKING_MM, radius, margins.endplate_mm)
-    ahead = ahead_mm(site.maps, tip, way)
+    ahead = bone_along_mm(site.maps, tip, -way)
     out.append(Clearance("anterior_cortex", ahead, half_voxel_mm(site.maps.region, way), margins.anterior_cortex_mm))
     return tuple(sorted(out, key=lambda c: c.value_mm - c.margin_mm))
 

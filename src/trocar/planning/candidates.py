@@ -19,18 +19,16 @@ from trocar.errors import LevelError
 from trocar.geometry import Side, Vector
 from trocar.measure import Range
 from trocar.planning.access import Approach, Margins
-from trocar.planning.clearance import half_voxel_mm
+from trocar.planning.clearance import bone_along_mm, half_voxel_mm
 from trocar.planning.instrument import Needle
 from trocar.planning.maps import Maps, level_maps
 
-#: Steps of the grids, mm.
-TIP_STEP_MM, GATE_STEP_MM = 2.0, 1.0
+#: Step of the tips' grid, mm; that of the gates is the approach's.
+TIP_STEP_MM = 2.0
 #: The stretch behind the tip where instrument and cement work: endplates and cortex must stay clear of it, mm.
 WORKING_MM = 10.0
 #: The wall margin holds from this far behind the pedicle's isthmus to the tip, mm.
 BEHIND_ISTHMUS_MM = 3.0
-#: A body's half depth is looked for this far from its centre, in steps of, mm.
-_BODY_REACH_MM, _BODY_STEP_MM = 40.0, 0.25
 
 
 @dataclass(frozen=True)
@@ -130,12 +128,8 @@ def _within(values: NDArray[np.float64], limits: Range) -> NDArray[np.bool_]:
 def body_depth(site: Site) -> tuple[float, float]:
     """Front and back of the body on the midline, as posterior coordinates in the vertebra's frame, mm."""
     frame = site.vertebra.frame
-    along = np.arange(0.0, _BODY_REACH_MM, _BODY_STEP_MM)
-    ends = []
-    for sign in (-1.0, 1.0):
-        out = site.maps.sample(frame.origin_mm + sign * along[:, None] * frame.posterior) <= 0.0
-        ends.append(sign * float(along[int(out.argmax())] if out.any() else along[-1]))
-    return ends[0], ends[1]
+    front, back = (bone_along_mm(site.maps, frame.origin_mm, s * frame.posterior) for s in (-1.0, 1.0))
+    return -front, back
 
 
 def _tips(site: Site, side: Side, target: TargetZone) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -166,8 +160,10 @@ def _gates(isthmus: Vector, pedicle: Pedicle, approach: Approach) -> NDArray[np.
     """Gates ``(n, 3)``: outwards, posterior, superior; on a grid centred on the isthmus."""
     half_width, half_height = pedicle.width.value / 2.0, pedicle.height.value / 2.0
     low = max(half_width + approach.gate_lateral_mm.low, -half_width - approach.gate_height_mm)
-    across = _steps(low, half_width + approach.gate_lateral_mm.high, GATE_STEP_MM)
-    upward = _steps(-half_height - approach.gate_height_mm, half_height + approach.gate_height_mm, GATE_STEP_MM)
+    across = _steps(low, half_width + approach.gate_lateral_mm.high, approach.gate_step_mm)
+    upward = _steps(
+        -half_height - approach.gate_height_mm, half_height + approach.gate_height_mm, approach.gate_step_mm
+    )
     a, u = (g.ravel() for g in np.meshgrid(across, upward, indexing="ij"))
     return np.asarray(isthmus + np.stack([a, np.zeros_like(a), u], axis=-1))
 

@@ -22,7 +22,7 @@ from trocar.volume import Volume
 #: Structures farther than this from the needle's axis are not listed.
 REPORTED_MM = 30.0
 #: Walls are looked for this far from the axis, in steps of, mm.
-_WALL_REACH_MM, _WALL_STEP_MM = 20.0, 0.25
+_WALL_REACH_MM, _WALL_STEP_MM = 40.0, 0.25
 
 
 def reported_name(structure: str) -> str:
@@ -47,7 +47,8 @@ def structure_clearances(
         start = mask.index_kji(tip_mm) * size
         run = mask.index_kji(outer_mm) * size - start
         length = float(np.linalg.norm(run))
-        distance, half = segment_to_mask(mask.array, size, start, run / length, length, REPORTED_MM)
+        voxels = np.require(mask.array, bool, ("C", "W"))  # one layout, one compiled kernel
+        distance, half = segment_to_mask(voxels, size, start, run / length, length, REPORTED_MM)
         known = out.get(reported_name(name))
         if distance <= REPORTED_MM and (known is None or distance - radius_mm < known.value_mm):
             out[reported_name(name)] = Clearance(reported_name(name), distance - radius_mm, half, margins.of(kind))
@@ -105,9 +106,9 @@ def bone_clearance(
     return Clearance("bone_wall", float(depth.min()) - radius, half, margin_mm)
 
 
-def ahead_mm(maps: Maps, tip_mm: Vector, way: Vector) -> float:
-    """Bone in front of the tip along the needle, mm."""
-    return float(_to_surface(maps, np.asarray(tip_mm)[None], -way)[0])
+def bone_along_mm(maps: Maps, point_mm: Vector, direction: Vector) -> float:
+    """How far bone reaches from a point along a direction, mm."""
+    return float(_to_surface(maps, np.asarray(point_mm)[None], direction)[0])
 
 
 def _to_surface(maps: Maps, points_mm: NDArray[np.float64], direction: Vector) -> NDArray[np.float64]:

@@ -5,7 +5,7 @@ coronal plane through the pedicle's isthmus (:mod:`trocar.planning.candidates`).
 all their pairs. With ``d_c(s)`` the distance of the axis to structure ``c`` at depth ``s``, ``r``
 the needle's radius and ``m_c`` the margin, a candidate's slack is::
 
-    slack = min over c, s of  d_c(s) - r - m_c                                           (mm)
+    slack = min over c, s of  d_c(s) - r - m_c,   at most 4 mm
 
 where the bone's own surface counts over the stretch that must stay in bone (approach), and both
 endplates and the cortex count at the tip. A candidate is refused when any term is negative by
@@ -15,7 +15,7 @@ more than half a voxel along the line of closest approach. Among the rest the se
 
     worth(x) = 2 x                    below 0
                x                      up to 2 mm
-               2 + (x - 2) / 4        up to 4 mm, constant beyond
+               2 + (x - 2) / 4        up to 4 mm
 
 with ``off`` the tip's distance from the mid-sagittal plane, ``ahead`` and ``above`` its distance
 from the target's ideal depth and height, ``length`` from skin to tip (all mm) and ``tilt`` the angle
@@ -57,7 +57,7 @@ class Weights:
     def worth(self, slack_mm: NDArray[np.float64]) -> NDArray[np.float64]:
         """What clearance beyond the margins is worth, mm: dear when short, cheap when ample."""
         low, mid = np.minimum(slack_mm, 0.0), np.clip(slack_mm, 0.0, 2.0)
-        return 2.0 * low + mid + 0.25 * np.clip(slack_mm - 2.0, 0.0, 2.0)
+        return 2.0 * low + mid + 0.25 * np.clip(slack_mm - 2.0, 0.0, rays.AMPLE_MM - 2.0)
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,7 @@ def ranked_terms(judged: Judged) -> NDArray[np.float64]:
     """The terms of the Pareto set ``(n, 4)``, less is better: minus slack, off, length, tilt."""
     terms = np.stack(
         [
-            -np.minimum(judged.slack_mm, 4.0),
+            -judged.slack_mm,
             judged.candidates.off_mm,
             np.abs(judged.length_mm),
             np.abs(judged.tilt_deg),

@@ -6,8 +6,9 @@ distance to its nearest box, so that nothing a voxel covers is ever called free.
 capped at :data:`REACH_MM`; beyond it all is equally far.
 
 The bone's own surface is drawn more finely: the signed distance of the mask is interpolated to the
-nodes and cut at zero (shape-based interpolation, Raya & Udupa, IEEE Trans Med Imaging 9:32, 1990),
-because a wall read from whole voxels is short by a quarter to half a voxel.
+nodes, and depth is the exact distance to the points where it changes sign between two of them
+(shape-based interpolation, Raya & Udupa, IEEE Trans Med Imaging 9:32, 1990), because a wall read from
+whole voxels is short by half a voxel and more.
 """
 
 from __future__ import annotations
@@ -98,8 +99,34 @@ def _rows(mask, factor, step_mm, cap):  # type: ignore[no-untyped-def]  # pragma
 
 
 @nb.njit(cache=True, parallel=True)
-def _sweep(source, factor, step_mm, cap):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Square distances carried along the middle axis of ``source``, at ``factor`` nodes a box."""
+def _crossings(level, step_mm, cap):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Square distances along each row ``(rows, n)`` to the points where ``level`` changes sign between nodes."""
+    rows, n = level.shape
+    out = np.full((rows, n), np.float32(cap))
+    for row in nb.prange(rows):
+        for c in range(n - 1):
+            here, there = level[row, c], level[row, c + 1]
+            if (here > 0.0) != (there > 0.0):
+                at = c + here / (here - there)
+                for q in range(c, -1, -1):
+                    square = np.float32(((at - q) * step_mm) ** 2)
+                    if square >= out[row, q]:
+                        break
+                    out[row, q] = square
+                for q in range(c + 1, n):
+                    square = np.float32(((at - q) * step_mm) ** 2)
+                    if square >= out[row, q]:
+                        break
+                    out[row, q] = square
+    return out
+
+
+@nb.njit(cache=True, parallel=True)
+def _sweep(source, factor, half, step_mm, cap):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Square distances carried along the middle axis of ``source``, at ``factor`` nodes a cell.
+
+    ``half`` of a cell is 0.5 where what is met fills it (boxes) and 0 where it lies on its middle (points).
+    """
     outer, n, inner = source.shape
     out = np.full((outer, n * factor, inner), np.float32(cap))
     reach = int(math.sqrt(cap) / step_mm) + 2
@@ -107,7 +134,7 @@ def _sweep(source, factor, step_mm, cap):  # type: ignore[no-untyped-def]  # pra
         o, q = row // (n * factor), row % (n * factor)
         at = (q + 0.5) / factor - 0.5
         for c in range(max(0, int(at) - reach), min(n, int(at) + reach + 1)):
-            gap = max(abs(at - c) - 0.5, 0.0) * step_mm
+            gap = max(abs(at - c) - half, 0.0) * step_mm
             square = np.float32(gap * gap)
             if square < cap:
                 for x in range(inner):
@@ -125,17 +152,30 @@ def box_distance(mask: NDArray[np.bool_], voxel_mm: ArrayLike, factors: ArrayLik
     size, (fk, fj, fi) = np.asarray(voxel_mm, dtype=np.float64), (int(f) for f in np.asarray(factors))
     nk, nj, ni = mask.shape
     square = _rows(np.ascontiguousarray(mask).reshape(nk * nj, ni), fi, size[2], cap)
-    square = _sweep(square.reshape(nk, nj, ni * fi), fj, size[1], cap)
-    square = _sweep(square.reshape(1, nk, nj * fj * ni * fi), fk, size[0], cap)
+    square = _sweep(square.reshape(nk, nj, ni * fi), fj, 0.5, size[1], cap)
+    square = _sweep(square.reshape(1, nk, nj * fj * ni * fi), fk, 0.5, size[0], cap)
     return np.sqrt(square, out=square).reshape(nk * fk, nj * fj, ni * fi)
 
 
 def signed_depth(mask: NDArray[np.bool_], voxel_mm: ArrayLike, factors: ArrayLike = (1, 1, 1)) -> Float32:
-    """Depth under the surface of ``mask`` (negative outside), the surface interpolated between voxels."""
+    """Depth under the surface of ``mask`` (negative outside), mm, the surface interpolated between voxels."""
     coarse = box_distance(~mask, voxel_mm) - box_distance(mask, voxel_mm)
-    fine = subdivide(coarse, factors) > _SURFACE_MM
+    level = subdivide(coarse, factors) - np.float32(_SURFACE_MM)
     size = np.asarray(voxel_mm, dtype=np.float64) / np.asarray(factors)
-    return box_distance(~fine, size) - box_distance(fine, size)
+    square = np.min([_to_crossings(level, size, axis) for axis in range(3)], axis=0)
+    return np.where(level > 0.0, np.sqrt(square), -np.sqrt(square))
+
+
+def _to_crossings(level: Float32, size_mm: NDArray[np.float64], axis: int) -> Float32:
+    """Square distance of every node to the nearest point where ``level`` changes sign along one axis."""
+    cap = REACH_MM**2
+    turned = np.ascontiguousarray(np.moveaxis(level, axis, 2))
+    nk, nj, ni = turned.shape
+    sk, sj, si = np.append(np.delete(size_mm, axis), size_mm[axis])
+    square = _crossings(turned.reshape(nk * nj, ni), si, cap).reshape(nk, nj, ni)
+    square = _sweep(square, 1, 0.0, sj, cap)
+    square = _sweep(square.reshape(1, nk, nj * ni), 1, 0.0, sk, cap)
+    return np.moveaxis(square.reshape(nk, nj, ni), 2, axis)
 
 
 def subdivide(array: Float32, factors: ArrayLike) -> Float32:

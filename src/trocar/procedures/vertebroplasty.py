@@ -28,6 +28,15 @@ class Vertebroplasty(Procedure):
     """
 
     name: ClassVar[str] = "vertebroplasty"
+    references: ClassVar[tuple[str, ...]] = (
+        "Kim AK, Jensen ME, Dion JE, et al. Unilateral transpedicular percutaneous vertebroplasty: initial experience. "
+        "Radiology 2002;222(3):737-741.",
+        "Li H, Yang L, Tang J, et al. An MRI-based feasibility study of unilateral percutaneous vertebroplasty. "
+        "BMC Musculoskelet Disord 2015;16:162. doi:10.1186/s12891-015-0619-x",
+        "Yin S, Zhang Y, Du Y, et al. An imaging anatomical study on percutaneous vertebral augmentation for thoracic "
+        "spine via the unilateral transverse process-pedicle approach. J Orthop Surg Res 2025;20:414. "
+        "doi:10.1186/s13018-025-05824-x",
+    )
 
     side: str = choice("any", ("any", "left", "right"), "The patient's side to come from; 'any' ranks both.")
     approach: str = choice("any", ("any", *(a.name for a in APPROACHES)), "Way past the pedicle; 'any' ranks them.")

@@ -25,6 +25,8 @@ TIP_MM = 2.0
 SPINOUS_HALF_MM = 10.0
 #: The root of a transverse process starts this far lateral of the pedicle's outer wall, mm.
 ROOT_MM = 2.0
+#: The superior articular process stands clear of the transverse process this far above it, mm.
+ABOVE_MM = 1.0
 #: Rib bone farther than this from the transverse process is not the rib's neck, mm.
 RIB_NEAR_MM = 15.0
 
@@ -72,10 +74,15 @@ def _junction(
     arch: Points, process: Points, surface: Surface, pose: Pose, side: Side, centre: Vector, tube: Tube
 ) -> Vector:
     """Where the lateral edge of the superior articular process meets the middle of the transverse process, behind."""
-    above = arch[(side.sign * arch[:, 0] > 0) & (arch[:, 2] > centre[2] + 3.0) & (arch[:, 1] > tube.front_y_mm + 4.0)]
-    edge = side.sign * _tip(above, np.array([float(side.sign), 0.0, 0.0]))[0] if len(above) else side.sign * centre[0]
-    height = float(np.median(process[:, 2]))
-    return _behind(surface, pose, side.sign * edge, height, centre[1])
+    lateral = side.sign * process[:, 0]
+    outer = process[lateral >= np.median(lateral)]
+    above = arch[
+        (side.sign * arch[:, 0] > 0)
+        & (arch[:, 2] > np.quantile(outer[:, 2], 0.95) + ABOVE_MM)
+        & (arch[:, 1] > tube.front_y_mm)
+    ]
+    edge = np.quantile(side.sign * above[:, 0], 0.95) if len(above) else side.sign * centre[0]
+    return _behind(surface, pose, side.sign * float(edge), float(np.median(process[:, 2])), float(centre[1]))
 
 
 def _behind(surface: Surface, pose: Pose, x: float, z: float, y_inside: float) -> Vector:

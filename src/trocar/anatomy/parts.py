@@ -19,8 +19,12 @@ Points = NDArray[np.float64]
 BEYOND_ENDPLATE_MM = 2.0
 #: Behind the isthmus a pedicle reaches at least this far, mm.
 PEDICLE_BACK_MM = 3.0
-#: Bone this much farther to the side than the body is wide, and behind its middle, belongs to a process, mm.
+#: A pedicle whose isthmus lies in front of the canal begins this far before it, mm.
+PEDICLE_FRONT_MM = 1.5
+#: Bone this much farther to the side than the body is wide belongs to a process, mm.
 PROCESS_BEYOND_MM = 4.0
+#: Processes spring from behind this share of the body's half depth.
+FLANK_SHARE = 0.25
 
 
 def divide(
@@ -38,8 +42,9 @@ def divide(
 
     Canal: not bone, within the tube between the endplates. Body: bone in front of the canal's front
     wall, or in the canal's front half (a fragment pushed back). Pedicle: bone beside the canal from
-    there to just behind the isthmus, around the pedicle's axis. Arch: the rest. ``labelled_body``
-    (on the mask's grid) takes the place of the derived body where a label file has it.
+    there (or, as at L5, from just before the isthmus) to just behind it, around the pedicle's axis.
+    Arch: the rest. ``labelled_body`` (on the mask's grid) takes the place of the derived body where
+    a label file has it.
     """
     index = np.indices(mask.shape).reshape(3, -1).T
     local = pose.to_local(mask.world_mm(index))
@@ -47,10 +52,10 @@ def divide(
     out = np.where(bone, int(Part.ARCH), int(Part.NONE)).astype(np.uint8)
     x = local[:, 0] - tube.centre_x_mm
     y = local[:, 1] - tube.slope * local[:, 2]
-    for side, isthmus in isthmuses.items():
-        out[bone & _in_pedicle(local, x, y, pose, tube, side, isthmus)] = int(_PART[side])
     body = _in_body(local, x, y, plan, tube) if labelled_body is None else labelled_body.ravel()
     out[bone & body] = int(Part.BODY)
+    for side, isthmus in isthmuses.items():
+        out[bone & _in_pedicle(local, x, y, pose, tube, side, isthmus)] = int(_PART[side])
     inside = in_tube(local, tube, grid_low_z_mm, step_mm)
     between = (local[:, 2] > heights_mm[0] - BEYOND_ENDPLATE_MM) & (local[:, 2] < heights_mm[1] + BEYOND_ENDPLATE_MM)
     out[~bone & inside & between] = int(Part.CANAL)
@@ -63,7 +68,8 @@ _PART = {Side.LEFT: Part.PEDICLE_LEFT, Side.RIGHT: Part.PEDICLE_RIGHT}
 def _in_body(local: Points, x: Vector, y: Vector, plan: Footprint, tube: Tube) -> NDArray[np.bool_]:
     within = np.where(x > 0, x < 0.9 * tube.half_width_mm(1), -x < 0.9 * tube.half_width_mm(-1))
     pushed_back = within & (y < tube.centre_y_mm)
-    process = (np.abs(x) > plan.half_width_mm + PROCESS_BEYOND_MM) & (local[:, 1] > plan.centre_y_mm)
+    flank = local[:, 1] > plan.centre_y_mm + FLANK_SHARE * plan.half_depth_mm
+    process = (np.abs(x) > plan.half_width_mm + PROCESS_BEYOND_MM) & flank
     return ((y <= tube.front_y_mm) | pushed_back) & ~process
 
 
@@ -78,7 +84,9 @@ def _in_pedicle(
     tall = np.abs(away[:, 2])
     behind = -max(PEDICLE_BACK_MM, -isthmus.neck_mm[0])
     ellipse = wide / (0.75 * isthmus.width_mm) ** 2 + (tall / (0.75 * isthmus.height_mm)) ** 2 <= 1.0
-    return (side.sign * x > 0) & (y > tube.front_y_mm) & (along > behind) & ellipse
+    in_front = (y > tube.front_y_mm) | (along < PEDICLE_FRONT_MM)
+    beside = side.sign * x > 0.8 * tube.half_width_mm(side.sign)
+    return beside & in_front & (along > behind) & ellipse
 
 
 def in_tube(local: Points, tube: Tube, low_z_mm: float, step_mm: float, margin_mm: float = 0.0) -> NDArray[np.bool_]:

@@ -76,9 +76,11 @@ def _verdict_text(plan: Plan, best: Option | None) -> str:
     counts = {g: sum(c.grade is g for c in clearances) for g in Grade}
     text = f"{counts[Grade.SAFE]} of {len(clearances)} clearances keep their margin by more than the voxel uncertainty"
     if counts[Grade.BORDERLINE]:
-        text += f"; {counts[Grade.BORDERLINE]} lie within it (borderline)"
+        n = counts[Grade.BORDERLINE]
+        text += f"; {n} {'lies' if n == 1 else 'lie'} within it (borderline)"
     if counts[Grade.SHORT]:
-        text += f"; {counts[Grade.SHORT]} fall short of it"
+        n = counts[Grade.SHORT]
+        text += f"; {n} {'falls' if n == 1 else 'fall'} short of it"
     missing = len(plan.not_checked)
     return text + (
         f"; {missing} {'structure was' if missing == 1 else 'structures were'} not checked." if missing else "."

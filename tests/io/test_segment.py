@@ -134,7 +134,7 @@ def test_the_program_sees_hounsfield_units_and_no_header(place: Place):
     seen, ct = read_nifti(keep), read_ct(place.scan)
     volume = seen.volume("HU", -1024.0)
     assert volume.same_grid(ct)
-    np.testing.assert_allclose(volume.array, ct.array, atol=1e-3)
+    np.testing.assert_allclose(volume.array, ct.array, atol=0.5)  # whole Hounsfield units
 
 
 SPINEPS = """

@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
 
 from trocar.anatomy.schemes import scheme
 from trocar.errors import ImageError, OutputError, ToolError
 from trocar.io.ct import read_ct
-from trocar.io.nifti import read_nifti
+from trocar.io.nifti import read_nifti, write_nifti
 from trocar.io.nifti_names import header_names
 from trocar.volume import Volume
 
@@ -116,7 +115,7 @@ def _totalsegmentator(program: str, ct: Volume, folder: Path, out: Path, fast: b
     weights = Path(os.environ.get("TOTALSEG_WEIGHTS_PATH") or home / "nnunet" / "results")
     _check_weights(weights, "TotalSegmentator", "TOTALSEG_WEIGHTS_PATH")
     _private_home(home, folder / "home")
-    scan, labels = _write_scan(ct, folder / "ct.nii.gz"), folder / "labels.nii.gz"
+    scan, labels = write_nifti(ct, folder / "ct.nii.gz", np.int16), folder / "labels.nii.gz"
     command = [program, "-i", str(scan), "-o", str(labels), "--ml", "--task", "total", *(["--fast"] if fast else [])]
     settings = {"TOTALSEG_HOME_DIR": str(folder / "home"), "TOTALSEG_WEIGHTS_PATH": str(weights)}
     _run(command, "TotalSegmentator", settings, weights)
@@ -151,7 +150,7 @@ def _spineps(program: str, ct: Volume, folder: Path, out: Path, fast: bool) -> S
     models = os.environ.get("SPINEPS_SEGMENTOR_MODELS")
     if models:
         _check_weights(Path(models), "SPINEPS", "SPINEPS_SEGMENTOR_MODELS")
-    scan = _write_scan(ct, folder / "sub-trocar_ct.nii.gz")
+    scan = write_nifti(ct, folder / "sub-trocar_ct.nii.gz", np.int16)
     models_ct = ["-ms", "ct", "-mv", "ct_instance", "-ml", "ct_labeling"]
     place = Path(models) if models else None
     _run([program, "sample", "-i", str(scan), *models_ct], "SPINEPS", {}, place)
@@ -207,18 +206,6 @@ def _check_labels(path: Path, name: str) -> None:
         raise ToolError(f"{name} wrote labels that cannot be read: {error}") from error
     if empty:
         raise ToolError(f"{name} labelled nothing in this scan: check that it shows the spine.")
-
-
-def _write_scan(ct: Volume, path: Path) -> Path:
-    """The scan as NIfTI, without any of its header: only Hounsfield units and where they lie."""
-    image = sitk.GetImageFromArray(np.ascontiguousarray(ct.array))
-    steps = ct.affine[:3, :3]
-    spacing = np.linalg.norm(steps, axis=0)
-    image.SetSpacing(spacing.tolist())
-    image.SetDirection((steps / spacing).ravel().tolist())
-    image.SetOrigin(ct.affine[:3, 3].tolist())
-    sitk.WriteImage(image, str(path), useCompression=True)
-    return path
 
 
 _TOOLS = {"totalsegmentator": _totalsegmentator, "spineps": _spineps}

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import pkgutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from trocar import __version__
@@ -20,6 +20,7 @@ from trocar.anatomy.levels import Level
 from trocar.anatomy.patient import Anatomy
 from trocar.errors import SimulationError
 from trocar.measure import Finding, Measure, Range, Status
+from trocar.planning.skin import SkinMark, mark_of
 from trocar.planning.trajectory import Trajectory
 from trocar.volume import Acquisition, Volume
 
@@ -78,6 +79,10 @@ class Procedure:
     def not_checked(self, anatomy: Anatomy) -> tuple[str, ...]:
         """Names of the structures that matter here and that the labels lack."""
         return ()
+
+    def mark(self, trajectory: Trajectory, anatomy: Anatomy) -> SkinMark:
+        """The mark on the skin for one path, with the patient prone."""
+        return mark_of(trajectory, anatomy)
 
     def review(self, anatomy: Anatomy, options: tuple[Option, ...]) -> tuple[Finding, ...]:
         """What worries it about this patient and these options."""
@@ -172,7 +177,10 @@ def plan(anatomy: Anatomy, procedure: Procedure) -> Plan:
     vertebra = anatomy.vertebra(procedure.level)
     options = procedure.trajectories(anatomy)
     findings = (*anatomy.findings, *vertebra.findings, *procedure.review(anatomy, options))
-    findings += tuple(f for f in options[0].findings) if options else ()
+    if options:
+        marks = [procedure.mark(t, anatomy) for t in options[0].trajectories]
+        findings += options[0].findings + tuple(f for m in marks for f in m.findings)
+        options = (_marked(options[0], marks), *options[1:])
     ranked = tuple(sorted(dict.fromkeys(findings), key=lambda f: -f.severity.rank))
     return Plan(
         procedure,
@@ -183,6 +191,12 @@ def plan(anatomy: Anatomy, procedure: Procedure) -> Plan:
         ranked,
         Provenance.of(anatomy),
     )
+
+
+def _marked(option: Option, marks: list[SkinMark]) -> Option:
+    """The option with the numbers of its marks on the skin among the measures of its paths."""
+    pairs = zip(option.trajectories, marks, strict=True)
+    return replace(option, trajectories=tuple(replace(t, measures=t.measures + m.measures()) for t, m in pairs))
 
 
 def simulate(plan: Plan) -> Simulation:

@@ -245,8 +245,9 @@ def mark_of(
     anatomy: Anatomy,
     position: PatientPosition | None = None,
     grid: SkinGrid | None = None,
+    cut_mm: float = CUT_MM,
 ) -> SkinMark:
-    """The mark on the skin for one path.
+    """The mark on the skin for one path, and a skin cut of ``cut_mm``.
 
     ``position`` is the patient's at the procedure; None means prone, entering the gantry the way the
     scan says (head first where it does not say). Raises ``ValueError`` where the bone entry does not
@@ -273,6 +274,7 @@ def mark_of(
         frozen(0.5 * np.abs(anatomy.ct.affine[:3, :3]).sum(axis=1)),
         _palpable(trajectory, anatomy, needle),
         _findings(trajectory, anatomy, position, angles, way_out, above),
+        cut_mm,
     )
 
 

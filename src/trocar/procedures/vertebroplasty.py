@@ -10,8 +10,11 @@ from trocar.geometry import Side
 from trocar.measure import Finding, Measure, Severity
 from trocar.planning.access import APPROACHES, Approach, Margins, approaches_for, not_checked
 from trocar.planning.instrument import OUTER_DIAMETER_MM, Needle
+from trocar.planning.position import PatientPosition
 from trocar.planning.ranking import Choice, ways_in
 from trocar.planning.robustness import HandError
+from trocar.planning.skin import SkinGrid, SkinMark, mark_of
+from trocar.planning.trajectory import Trajectory
 from trocar.treatment import Option, Procedure, choice, quantity
 
 #: A breach chance above this is worth a caution. Our judgement: one in ten.
@@ -80,6 +83,11 @@ class Vertebroplasty(Procedure):
     def not_checked(self, anatomy: Anatomy) -> tuple[str, ...]:
         """Structures that matter at this level and that the labels lack."""
         return not_checked(self.level, set(anatomy.structures))
+
+    def mark(self, trajectory: Trajectory, anatomy: Anatomy) -> SkinMark:
+        """The mark on the skin for one path, for the position and grid that were asked for."""
+        position = None if self.position == "auto" else PatientPosition(self.position)
+        return mark_of(trajectory, anatomy, position, SkinGrid(self.grid_pitch_mm), self.skin_cut_mm)
 
     def review(self, anatomy: Anatomy, options: tuple[Option, ...]) -> tuple[Finding, ...]:
         """Concerns about the labels and about the best option."""

@@ -7,6 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from trocar.planning.access import Margins
+from trocar.planning.clearance import structure_clearances
 from trocar.planning.trajectory import Clearance
 from trocar.reporting.profile import (
     FAR_MM,
@@ -41,11 +43,10 @@ def test_what_is_out_of_reach_is_infinitely_far():
     assert to_boxes_mm(_slab(), np.array([[-900.0, 0.0, 0.0]])) == pytest.approx([np.inf])
 
 
-def test_the_depths_end_at_the_target(plan: Plan):
+def test_the_depths_run_from_skin_to_target(plan: Plan):
     t = plan.best.trajectories[0]
     depth = depths_mm(t)
-    assert depth[-1] == pytest.approx(t.length_mm)
-    assert depth[0] < t.skin_to_bone_mm
+    assert (depth[0], depth[-1]) == pytest.approx((0.0, t.length_mm))
     assert np.diff(depth).max() <= 0.5 + 1e-9
 
 
@@ -56,6 +57,18 @@ def test_profiles_are_of_structures_with_a_mask_least_to_spare_first(plan: Plan)
     canal = found[1]
     assert 0.0 < canal.free_mm.min() < FAR_MM
     assert (canal.minimum_mm, canal.uncertainty_mm, canal.margin_mm) == (2.6, 0.5, 2.0)
+
+
+def test_a_profile_ends_where_the_planner_measures(plan: Plan):
+    """The planner's own exact distance from needle to boxes is the least of the profile."""
+    t = plan.best.trajectories[0]
+    radius = t.instrument.radius_mm
+    found = structure_clearances(plan.anatomy, t.level, t.target_mm, t.skin_mm, radius, Margins())
+    measured = {c.structure: c.value_mm for c in found}
+    near = [p for p in profiles(plan.anatomy, t) if p.structure in measured]
+    assert {p.structure for p in near} == {"canal", "aorta"}  # the other lung is too far to be listed
+    for profile in near:
+        assert profile.free_mm.min() == pytest.approx(measured[profile.structure], abs=0.03)
 
 
 def test_the_bone_around_the_needle_is_the_distance_to_its_surface(plan: Plan):

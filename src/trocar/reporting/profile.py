@@ -23,7 +23,7 @@ from trocar.volume import Volume
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Step along the needle, and how much of it is shown outside the bone, mm.
+#: Step along the needle, and how much of it is shown outside the bone at least, mm.
 STEP_MM = 0.5
 OUTSIDE_MM = 25.0
 #: Distances beyond this are not drawn, mm.
@@ -77,10 +77,9 @@ def profiles(anatomy: Anatomy, trajectory: Trajectory) -> tuple[Profile, ...]:
 
 
 def depths_mm(trajectory: Trajectory) -> NDArray[np.float64]:
-    """Depths from the skin that are drawn: a stretch before the bone, and all the way to the target."""
-    start = max(0.0, trajectory.skin_to_bone_mm - OUTSIDE_MM)
-    steps = int(np.ceil((trajectory.length_mm - start) / STEP_MM)) + 1
-    return np.linspace(start, trajectory.length_mm, steps)
+    """Depths from the skin to the target at which everything is measured."""
+    steps = int(np.ceil(trajectory.length_mm / STEP_MM)) + 1
+    return np.linspace(0.0, trajectory.length_mm, steps)
 
 
 def to_boxes_mm(mask: Volume, points_mm: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -136,21 +135,27 @@ def profile_picture(anatomy: Anatomy, trajectory: Trajectory) -> bytes:
 
 def _draw_profiles(axes: Axes, anatomy: Anatomy, trajectory: Trajectory) -> None:
     depth, bone = depths_mm(trajectory), bone_around_mm(anatomy, trajectory)
-    inside = np.maximum(bone, 0.0)
-    axes.fill_between(depth, 0.0, inside, color=_BONE_PEN, alpha=0.13, lw=0)
+    shown = profiles(anatomy, trajectory)
+    axes.fill_between(depth, 0.0, np.maximum(bone, 0.0), color=_BONE_PEN, alpha=0.13, lw=0)
     axes.plot(depth, np.where(bone > 0, bone, np.nan), color=_BONE_PEN, lw=1.1, label="bone around the needle")
-    for profile, (colour, dashes) in zip(profiles(anatomy, trajectory), _PENS, strict=False):
+    for profile, (colour, dashes) in zip(shown, _PENS, strict=False):
         _draw_profile(axes, profile, colour, dashes)
     for at, name in ((trajectory.skin_to_bone_mm, "bone"), (trajectory.length_mm, "target")):
         axes.axvline(at, color=INK, lw=0.8)
         axes.text(at, FAR_MM * 1.015, name, ha="center", va="bottom", fontsize=7.5, color=INK)
-    axes.set(xlim=(depth[0], trajectory.length_mm + 0.8), ylim=(0.0, FAR_MM))
+    axes.set(xlim=(_first_shown_mm(trajectory, shown), trajectory.length_mm + 0.8), ylim=(0.0, FAR_MM))
     axes.set_xlabel("depth from the skin along the needle, mm", fontsize=7.5, color=_SOFT)
     axes.set_title("Free space around the needle's surface, mm", loc="left", fontsize=8.5, color=INK, pad=14)
     axes.legend(
         fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1.02), handlelength=2.6, labelspacing=0.8
     )
     _plain_axes(axes)
+
+
+def _first_shown_mm(trajectory: Trajectory, shown: tuple[Profile, ...]) -> float:
+    """Where the chart begins: before the bone, and before every nearest point on it."""
+    nearest = [float(p.depth_mm[np.argmin(p.free_mm)]) for p in shown if p.free_mm.min() < FAR_MM]
+    return max(0.0, min([trajectory.skin_to_bone_mm - OUTSIDE_MM, *(n - 4.0 for n in nearest)]))
 
 
 def _draw_profile(axes: Axes, profile: Profile, colour: str, dashes: tuple[float, ...]) -> None:

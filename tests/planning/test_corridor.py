@@ -61,14 +61,15 @@ def brute_force(site: Site, side: Side, approach, margins: Margins, target: Targ
                 for a in across:
                     for u in upward:
                         way = pedicle.axis.point_mm + np.array([side.sign * a, 0.0, u]) - tip
-                        way = way / np.linalg.norm(way)
+                        gate = np.linalg.norm(way)
+                        way = way / gate
                         transverse = np.degrees(np.arctan2(side.sign * way[0], way[1]))
                         sagittal = np.degrees(np.arctan2(-way[2], way[1]))
                         if not (approach.transverse_deg.low <= transverse <= approach.transverse_deg.high):
                             continue
                         if not (approach.sagittal_deg.low <= sagittal <= approach.sagittal_deg.high):
                             continue
-                        slack, length = plain_slack(site, pedicle, tip, way, approach, margins)
+                        slack, length = plain_slack(site, pedicle, tip, way, gate, approach, margins)
                         if slack is None:
                             continue
                         worth = 2 * slack if slack < 0 else min(slack, 2.0) + max(slack - 2.0, 0.0) / 4
@@ -79,7 +80,7 @@ def brute_force(site: Site, side: Side, approach, margins: Margins, target: Targ
     return best
 
 
-def plain_slack(site, pedicle, tip, way, approach, margins):
+def plain_slack(site, pedicle, tip, way, gate, approach, margins):
     """Slack of one path, or None where a term is short by more than half a voxel, and its length to the skin."""
     maps, radius = site.maps, NEEDLE.radius_mm
     ends = np.array([tip[2], (tip + WORKING_MM * way)[2]])
@@ -108,7 +109,10 @@ def plain_slack(site, pedicle, tip, way, approach, margins):
                 return None, None
         slack = min(slack, value[s <= wall].min() if channel == 0 else value.min())
     out = int(np.argmax(depth <= 0))
-    if depth[0] <= 0 or not (depth <= 0).any() or (depth[out:] > rays.BRUSH_MM).any():
+    if depth[0] <= 0 or not (depth <= 0).any() or s[out] > gate + approach.entry_behind_mm:
+        return None, None
+    clear = out + int(np.argmax(depth[out:] <= -radius))
+    if (depth[out:clear] > rays.BRUSH_MM).any() or (depth[clear:] > rays.BRUSH_MM - radius).any():
         return None, None
     skin = np.arange(0.0, 140.0, rays.SKIN_STEP_MM)
     inside = site.anatomy.skin.sample(tip + skin[:, None] * way, order=0) > 0.5

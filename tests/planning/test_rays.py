@@ -42,7 +42,9 @@ def test_skipping_samples_changes_no_slack(field) -> None:
     need = np.array([2.0, 1.5, 3.0])
     one = np.ones(3)
     identity = np.eye(3, 4)
-    slack, _, bone = rays.judge(field, identity, tips, ways, walls, np.full(n, 1e9), need, np.zeros(3), one, one, False)
+    slack, _, bone = rays.judge(
+        field, identity, tips, ways, walls, np.full(n, 1e9), 0.0, need, np.zeros(3), one, one, False
+    )
     for m in range(n):
         expected, leaves = plainly(field, tips[m], ways[m], walls[m], need)
         assert slack[m] == pytest.approx(expected, abs=1e-4)
@@ -56,7 +58,7 @@ def test_a_path_is_given_up_only_below_half_a_voxel(field) -> None:
     tips = np.full((n, 3), 20.0)
     ways = rng.normal(size=(n, 3))
     ways /= np.linalg.norm(ways, axis=1, keepdims=True)
-    args = (np.full(n, 4.0), np.full(n, 1e9), np.array([2.0, 1.5, 3.0]), np.zeros(3), np.ones(3), np.ones(3))
+    args = (np.full(n, 4.0), np.full(n, 1e9), 0.0, np.array([2.0, 1.5, 3.0]), np.zeros(3), np.ones(3), np.ones(3))
     free, _, _ = rays.judge(field, np.eye(3, 4), tips, ways, *args, False)
     kept, _, _ = rays.judge(field, np.eye(3, 4), tips, ways, *args, True)
     assert np.array_equal(kept[kept > rays.NEVER], free[kept > rays.NEVER])
@@ -68,7 +70,18 @@ def test_a_path_is_given_up_only_below_half_a_voxel(field) -> None:
 def test_a_path_whose_tip_is_outside_bone_is_none(field) -> None:
     tip, way = np.array([[1.0, 1.0, 1.0]]), np.array([[1.0, 0.0, 0.0]])
     slack, blocker, _ = rays.judge(
-        field, np.eye(3, 4), tip, way, np.ones(1), np.ones(1), np.zeros(3), np.zeros(3), np.ones(3), np.ones(3), True
+        field,
+        np.eye(3, 4),
+        tip,
+        way,
+        np.ones(1),
+        np.ones(1),
+        0.0,
+        np.zeros(3),
+        np.zeros(3),
+        np.ones(3),
+        np.ones(3),
+        True,
     )
     assert slack[0] == rays.NEVER
     assert blocker[0] == rays.NO_BONE
@@ -124,3 +137,19 @@ def test_the_undominated_are_those_that_no_other_beats() -> None:
     terms = np.random.default_rng(7).integers(0, 6, (300, 3)).astype(float)
     plain = [n for n, t in enumerate(terms) if not np.any(np.all(terms <= t, axis=1) & np.any(terms < t, axis=1))]
     assert sorted(rays.undominated(terms)) == plain
+
+
+def test_a_needle_that_crosses_a_second_piece_of_its_own_bone_is_none() -> None:
+    """Bone, a gap, bone again: refused where the needle enters it, allowed where it only brushes it."""
+    n = 60
+    z = np.arange(n, dtype=np.float32)
+    slabs = np.maximum(10.0 - np.abs(z - 10.0), 4.0 - np.abs(z - 40.0))  # bone below 20 and from 36 to 44
+    field = np.ascontiguousarray(np.broadcast_to(slabs[:, None, None], (1, n, 9, 9))).astype(np.float32)
+    tip, up, along = np.array([[10.0, 4.0, 4.0]]), np.array([[1.0, 0.0, 0.0]]), np.array([[0.0, 1.0, 0.0]])
+    args = (np.ones(1), np.full(1, 1e9), 1.2, np.zeros(1), np.zeros(1), np.ones(3), np.ones(3), True)
+    slack, blocker, bone = rays.judge(field, np.eye(3, 4), tip, up, *args)
+    assert (slack[0], blocker[0]) == (rays.NEVER, rays.OWN_BONE)
+    assert bone[0] == 10.0
+    low = np.ascontiguousarray(field[:, :34])
+    assert rays.judge(low, np.eye(3, 4), tip, up, *args)[0][0] > rays.NEVER
+    assert rays.judge(field, np.eye(3, 4), tip, along, *args)[2][0] == -1.0

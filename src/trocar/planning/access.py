@@ -6,6 +6,7 @@ the needle converges to the midline in front, the sagittal angle where it rises 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import Enum
@@ -105,7 +106,8 @@ class Approach:
     the pedicle's lateral wall or the posterolateral body. Gates are where the axis may cross the
     coronal plane through the pedicle's isthmus: ``gate_lateral_mm`` is counted outwards from the
     pedicle's outer wall (negative: within the pedicle, at most to its inner wall), ``gate_height_mm``
-    beyond its roof and floor and its inner wall, ``gate_step_mm`` is the step of their grid.
+    beyond its roof and floor and its inner wall, ``gate_step_mm`` is the step of their grid. Bone is
+    entered at most ``entry_behind_mm`` behind the gate, along the needle.
     ``landmark`` is what a finger finds at the entry, ``landmark_key`` its name among a vertebra's
     landmarks, less the side. ``unseen`` says, by region, what lies on this way that no label shows.
     """
@@ -118,6 +120,7 @@ class Approach:
     gate_lateral_mm: Range
     gate_height_mm: float
     gate_step_mm: float
+    entry_behind_mm: float
     margins: Margins
     landmark: str
     landmark_key: str
@@ -134,6 +137,7 @@ TRANSPEDICULAR = Approach(
     gate_lateral_mm=Range(-30.0, 1.0, "mm"),
     gate_height_mm=1.0,
     gate_step_mm=1.0,
+    entry_behind_mm=math.inf,
     margins=Margins(),
     landmark="junction of superior articular and transverse process",
     landmark_key="articular_transverse_junction",
@@ -150,6 +154,8 @@ EXTRAPEDICULAR = Approach(
     gate_lateral_mm=Range(-2.0, 12.0, "mm"),
     gate_height_mm=6.0,
     gate_step_mm=1.5,
+    # farther behind, the needle would have gone in through the transverse process
+    entry_behind_mm=5.0,
     # The pleura lies 2 to 6 mm from the costovertebral joint: 5 mm, asked elsewhere, is more than many
     # spines have. On a real scan 3 mm asked left 4.3 to 7.5 mm at T9 to T12. A rib may be brushed.
     margins=Margins(lung_mm=3.0, bone_mm=-0.5),

@@ -77,14 +77,15 @@ class TargetZone:
 class Candidates:
     """All pairs of tips and gates of one side: LPS tips, unit ways from tip to gate, and what is known beforehand.
 
-    ``wall_mm`` is how far from the tip the needle must lie in bone, ``floor_mm`` the slack to
-    endplates and cortex, ``ruled_out`` where that is negative by more than half a voxel;
-    ``deviation_mm`` ``(n, 3)`` is the tip's place outwards of the midline, behind the ideal depth and
-    above mid height.
+    ``gate_mm`` is how far from the tip the gate lies, ``wall_mm`` how far from it the needle must lie
+    in bone; ``floor_mm`` is the slack to endplates and cortex, ``ruled_out`` where that is negative by
+    more than half a voxel; ``deviation_mm`` ``(n, 3)`` is the tip's place outwards of the midline,
+    behind the ideal depth and above mid height.
     """
 
     tips_mm: NDArray[np.float64]
     ways: NDArray[np.float64]
+    gate_mm: NDArray[np.float64]
     wall_mm: NDArray[np.float64]
     floor_mm: NDArray[np.float64]
     ruled_out: NDArray[np.bool_]
@@ -110,7 +111,8 @@ def enumerate_candidates(
     gates = _gates(frame.to_local(pedicle.axis.point_mm) * mirror, pedicle, approach)
     tip, gate = (a.ravel() for a in np.meshgrid(range(len(tips)), range(len(gates)), indexing="ij"))
     way = gates[gate] - tips[tip]
-    way /= np.linalg.norm(way, axis=1, keepdims=True)
+    far = np.linalg.norm(way, axis=1)
+    way /= far[:, None]
     transverse = np.degrees(np.arctan2(way[:, 0], way[:, 1]))
     sagittal = np.degrees(np.arctan2(-way[:, 2], way[:, 1]))
     ok = _within(transverse, approach.transverse_deg) & _within(sagittal, approach.sagittal_deg)
@@ -118,7 +120,7 @@ def enumerate_candidates(
     tips_mm, ways = frame.to_world(tips[tip] * mirror), (way * mirror) @ frame.axes.T
     wall = _wall_mm(approach, pedicle, tips_mm, ways)
     floor, ruled_out = _floor_mm(site, tips_mm, ways, instrument, margins)
-    return Candidates(tips_mm, ways, wall, floor, ruled_out, deviation[tip])
+    return Candidates(tips_mm, ways, far[ok], wall, floor, ruled_out, deviation[tip])
 
 
 def _within(values: NDArray[np.float64], limits: Range) -> NDArray[np.bool_]:

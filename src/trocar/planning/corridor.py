@@ -163,11 +163,16 @@ def search(task: Task, candidates: Candidates) -> Judged:
     Where the skin of none is in view, the way to the image's edge stands for the length.
     """
     slack, _, bone = judge(task, candidates, strict=True)
-    keep = np.flatnonzero((slack > rays.NEVER) & (bone >= 0.0))
+    keep = np.flatnonzero(_sound(task, candidates, slack, bone))
     length = _to_skin(task, candidates.at(keep))
     seen = length > 0.0 if np.any(length > 0.0) else length < 0.0
     rows = np.flatnonzero(seen & (np.abs(length) <= longest_mm(task.instrument)))
     return Judged(candidates.at(keep[rows]), slack[keep[rows]], bone[keep[rows]], length[rows])
+
+
+def _sound(task: Task, c: Candidates, slack: NDArray[np.float64], bone: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Candidates that keep their margins and enter bone where the approach allows it."""
+    return np.asarray((slack > rays.NEVER) & (bone >= 0.0) & (bone <= c.gate_mm + task.approach.entry_behind_mm))
 
 
 def _to_skin(task: Task, c: Candidates) -> NDArray[np.float64]:
@@ -190,6 +195,7 @@ def judge(
         c.ways,
         c.wall_mm,
         np.where(c.ruled_out, rays.NEVER, c.floor_mm) if strict else c.floor_mm,
+        radius,
         radius + np.array(asked),
         np.array(contact),
         maps.node_mm,
@@ -301,19 +307,20 @@ def why_not(task: Task, structure: str, short_mm: float) -> str:
 
 def in_the_way(case: Survey) -> tuple[str, float]:
     """The structure that the least bad candidate misses, and its shortfall, mm (infinite when no length mends it)."""
-    kept, _, _ = judge(case.task, case.candidates, strict=True)
-    if np.any(kept > rays.NEVER):
-        reach = np.abs(_to_skin(case.task, case.candidates.at(np.flatnonzero(kept > rays.NEVER)))).min()
-        return "the needle's length", float(reach) - longest_mm(case.task.instrument)
-    slack, blocker, bone = judge(case.task, case.candidates, strict=False)
+    task, candidates = case.task, case.candidates
+    slack, _, bone = judge(task, candidates, strict=True)
+    kept = np.flatnonzero(_sound(task, candidates, slack, bone))
+    if len(kept):
+        too_far = float(np.abs(_to_skin(task, candidates.at(kept))).min()) - longest_mm(task.instrument)
+        if too_far > 0.0:
+            return "the needle's length", too_far
+    slack, blocker, bone = judge(task, candidates, strict=False)
+    slack = np.where(_sound(task, candidates, slack, bone), slack, rays.NEVER)
     if len(slack) == 0 or slack.max() <= rays.NEVER:
-        return _BLOCKERS[int(blocker[0]) if len(slack) else rays.ANGLE], math.inf
+        return _BLOCKERS.get(int(blocker[0]) if len(slack) else rays.ANGLE, "the bone's shape"), math.inf
     row = int(np.argmax(slack))
-    length = _to_skin(case.task, case.candidates.at(np.array([row])))
-    worst = min(
-        clearances(case.task, Judged(case.candidates, slack, bone, np.repeat(length, len(slack))).found(row)),
-        key=_spare,
-    )
+    length = np.repeat(_to_skin(task, candidates.at(np.array([row]))), len(slack))
+    worst = min(clearances(task, Judged(candidates, slack, bone, length).found(row)), key=_spare)
     return worst.structure, max(-_spare(worst), 0.0)
 
 

@@ -21,7 +21,7 @@ AMPLE_MM = 4.0
 CONTACT_MM = 0.3
 #: Interpolated maps read up to this much above the exact distance: what is refused must be refused there too, mm.
 MAP_ERROR_MM = 0.1
-#: Beyond its entry the axis may brush its own vertebra this deep (a process it slides along), mm.
+#: Once clear of the bone it entered, the needle may brush a process of it this deep, mm; so may its axis before that.
 BRUSH_MM = 0.5
 #: A trilinear interpolant of a map whose slope is at most 1 per axis changes at most this fast.
 _SLOPE = math.sqrt(3.0)
@@ -70,10 +70,10 @@ def half_voxel(maps, k, j, i, c, node_mm, voxel_mm):  # type: ignore[no-untyped-
 
 
 @nb.njit(cache=True)
-def _judge(maps, start, move, wall_mm, need, contact, node_mm, voxel_mm, lowest, strict):  # type: ignore[no-untyped-def]  # pragma: no cover
+def _judge(maps, start, move, wall_mm, radius, need, contact, node_mm, voxel_mm, lowest, strict):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Slack of one path: see :func:`judge`. ``start`` and ``move`` (per mm) are node indices."""
     channels = maps.shape[0]
-    slack, blocker, bone_mm = lowest, FREE, -1.0
+    slack, blocker, bone_mm, clear = lowest, FREE, -1.0, False
     n = 0
     while True:
         s = n * STEP_MM
@@ -93,9 +93,14 @@ def _judge(maps, start, move, wall_mm, need, contact, node_mm, voxel_mm, lowest,
                 return NEVER, 0, bone_mm
         if bone_mm < 0.0 and depth <= 0.0:
             bone_mm = s
-        elif bone_mm >= 0.0 and depth > BRUSH_MM:
-            return NEVER, OWN_BONE, bone_mm
-        spare = BRUSH_MM - depth if bone_mm >= 0.0 else depth
+        clear = clear or (bone_mm >= 0.0 and depth <= -radius)
+        spare = depth
+        if bone_mm >= 0.0:
+            spare = BRUSH_MM - (radius if clear else 0.0) - depth
+            if spare < 0.0:
+                return NEVER, OWN_BONE, bone_mm
+            if not clear:
+                spare = min(spare, depth + radius)
         if s <= wall_mm:
             spare = min(spare, depth - need[0] - max(slack, 0.0))
         for c in range(1, channels):
@@ -113,7 +118,7 @@ def _judge(maps, start, move, wall_mm, need, contact, node_mm, voxel_mm, lowest,
 
 
 @nb.njit(cache=True, parallel=True)
-def judge(maps, to_index, tips, ways, wall_mm, floors, need, contact, node_mm, voxel_mm, strict):  # type: ignore[no-untyped-def]  # pragma: no cover
+def judge(maps, to_index, tips, ways, wall_mm, floors, radius, need, contact, node_mm, voxel_mm, strict):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Slack, blocker and length in bone of every path.
 
     ``tips`` and ``ways`` ``(n, 3)`` are LPS points and unit directions from the tip outwards.
@@ -139,7 +144,17 @@ def judge(maps, to_index, tips, ways, wall_mm, floors, need, contact, node_mm, v
                     start[a] += to_index[a, x] * tips[n, x]
                     move[a] += to_index[a, x] * ways[n, x]
             slack[n], b, bone_mm[n] = _judge(
-                maps, start, move, wall_mm[n], need, contact, node_mm, voxel_mm, min(floors[n], AMPLE_MM), strict
+                maps,
+                start,
+                move,
+                wall_mm[n],
+                radius,
+                need,
+                contact,
+                node_mm,
+                voxel_mm,
+                min(floors[n], AMPLE_MM),
+                strict,
             )
             blocker[n] = ENDPLATE if b == FREE else b
     return slack, blocker, bone_mm

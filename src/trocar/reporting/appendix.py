@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import platform
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import PurePath
 
@@ -72,8 +73,9 @@ def sections(plan: Plan) -> tuple[Table, ...]:
     made = (
         _vertebra(plan),
         *_all_clearances(plan),
-        _matrix(plan, "The ways in, in numbers", probability=False),
-        _matrix(plan, "Chance of each breach alone, %", probability=True),
+        *_of_the_paths(plan),
+        _compared(plan),
+        _breaches(plan),
         _parameters(plan),
         _margins(plan),
         _provenance(plan),
@@ -127,27 +129,46 @@ def _all_clearances(plan: Plan) -> tuple[Table, ...]:
     )
 
 
-def _matrix(plan: Plan, name: str, probability: bool) -> Table:
-    """One row for each needle of each option, one column for each measure."""
+def _compared(plan: Plan) -> Table:
+    """One row for each needle of each option, one column for each measure that all options have."""
+    shared = set.intersection(*(_names(option) for option in plan.options)) if plan.options else set()
+    table = _matrix(plan, "The ways in, in numbers", lambda m: not is_probability(m) and m.name in shared)
+    return table if len(plan.options) > 1 else replace(table, rows=())
+
+
+def _breaches(plan: Plan) -> Table:
+    return _matrix(plan, "Chance of each breach alone, %", is_probability)
+
+
+def _names(option: Option) -> set[str]:
+    return {m.name for m in option.measures} | {m.name for t in option.trajectories for m in t.measures}
+
+
+def _of_the_paths(plan: Plan) -> tuple[Table, ...]:
+    """Everything measured on the needles of the best option, the mark on the skin among it."""
+    paths = plan.options[0].trajectories if plan.options else ()
+    tables = []
+    for t in paths:
+        measures = [m for m in t.measures if not is_probability(m)]
+        rows = tuple((title(m.name), amount(m), m.method) for m in measures)
+        name = f"The {t.side.value} {t.approach} path in numbers"
+        tables.append(Table(name, ("Measure", "Value", "How it was measured"), rows, (1,)))
+    return tuple(tables)
+
+
+def _matrix(plan: Plan, name: str, wanted: Callable[[Measure], bool]) -> Table:
     needles = [(n, option, t) for n, option in enumerate(plan.options, 1) for t in option.trajectories]
-    found = [(n, t, _measures(option, t, probability)) for n, option, t in needles]
+    found = [(n, t, [m for m in (*t.measures, *option.measures) if wanted(m)]) for n, option, t in needles]
     heads: dict[str, Measure] = {m.name: m for _, _, measures in found for m in measures}
     rows = tuple((str(n), t.side.value, t.approach, *_cells(measures, tuple(heads))) for n, t, measures in found)
     columns = ("", "Side", "Approach", *(_head(m) for m in heads.values()))
-    how = {f"{title(m.name)}: {m.method}" for m in heads.values() if m.method} if not probability else set()
-    methods = {m.method for m in heads.values() if m.method} if probability else set()
-    remark = ". ".join(sorted(how | methods))
+    methods = dict.fromkeys(m.method if is_probability(m) else f"{title(m.name)}: {m.method}" for m in heads.values())
     numeric = tuple(range(3, len(columns)))
     widths = (0.0, 0.0, 0.0) + (1.0,) * len(heads)
-    return Table(name, columns, rows if heads else (), numeric, f"{remark}." if remark else "", widths)
+    return Table(name, columns, rows if heads else (), numeric, ". ".join(methods) + ".", widths)
 
 
-def _measures(option: Option, trajectory: Trajectory, probability: bool) -> tuple[Measure, ...]:
-    shared = option.measures if not probability else ()
-    return tuple(m for m in (*trajectory.measures, *shared) if is_probability(m) == probability)
-
-
-def _cells(measures: tuple[Measure, ...], names: tuple[str, ...]) -> tuple[str, ...]:
+def _cells(measures: list[Measure], names: tuple[str, ...]) -> tuple[str, ...]:
     by_name = {m.name: m for m in measures}
     return tuple(_cell(by_name.get(name)) for name in names)
 

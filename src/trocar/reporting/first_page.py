@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from trocar.measure import Finding, Severity
 from trocar.planning.position import PatientPosition
-from trocar.planning.skin import SkinGrid, SkinMark, mark_of
+from trocar.planning.skin import SkinMark
 from trocar.planning.trajectory import Clearance, Grade, Trajectory
 from trocar.reporting.content import GRADES, SEVERITIES, Badge, Concern, Path, Row, Table, Tone
 from trocar.reporting.words import amount, is_probability, number, percent, plain, title
@@ -18,6 +16,8 @@ NEAREST_OF_ONE, NEAREST_OF_SEVERAL = 12, 7
 
 #: Measures of a path that its reader needs at once; all others follow in the appendix.
 _AT_ONCE = ("tip_off_midline", "entry_off_midline", "incidence")
+#: The same for the mark on the skin, where the images are not at hand to make it anew.
+_MARK_AT_ONCE = ("needle_mark_from_midline", "angle_in_slice", "angle_out_of_slice")
 
 
 def identity(plan: Plan, case_id: str | None) -> tuple[Row, ...]:
@@ -91,22 +91,7 @@ def marks(plan: Plan) -> tuple[SkinMark | None, ...]:
     """The mark on the skin for each needle of the best option; None for a plan without its images."""
     if not plan.options:
         return ()
-    return tuple(_mark(plan, t) for t in plan.best.trajectories)
-
-
-def _mark(plan: Plan, trajectory: Trajectory) -> SkinMark | None:
-    """A procedure may say how the patient will lie (``position``), the grid's pitch and the cut; else the usual."""
-    if plan.images is None:
-        return None
-    position = getattr(plan.procedure, "position", None)
-    pitch = getattr(plan.procedure, "grid_pitch_mm", None)
-    mark = mark_of(
-        trajectory,
-        plan.images,
-        PatientPosition.parse(position) if position else None,
-        SkinGrid(pitch) if pitch else None,
-    )
-    return replace(mark, cut_mm=getattr(plan.procedure, "skin_cut_mm", mark.cut_mm))
+    return tuple(plan.procedure.mark(t, plan.images) if plan.images else None for t in plan.best.trajectories)
 
 
 def paths(plan: Plan, marks: tuple[SkinMark | None, ...]) -> tuple[Path, ...]:
@@ -131,15 +116,19 @@ def _numbers(trajectory: Trajectory, mark: SkinMark | None) -> tuple[Row, ...]:
     spare = t.instrument.length_mm - t.length_mm
     left = f"{spare:.0f} mm of the needle stay outside" if spare >= 0 else f"the needle is {-spare:.0f} mm too short"
     rows = [
-        *(_mark_rows(mark) if mark else ()),
+        *(_mark_rows(mark) if mark else _measure_rows(t, _MARK_AT_ONCE)),
         Row("Skin to bone", f"{t.skin_to_bone_mm:.1f} mm", "along the needle"),
         Row("Bone to target", f"{t.bone_to_target_mm:.1f} mm", "along the needle"),
         Row("Skin to target", f"{t.length_mm:.1f} mm", left),
     ]
-    rows += [Row(title(m.name), amount(m), m.method) for m in t.measures if m.name in _AT_ONCE]
+    rows += _measure_rows(t, _AT_ONCE)
     if t.breach_probability is not None:
         rows.append(Row("Breach probability", percent(t.breach_probability), _breach_remark(t)))
     return tuple(rows)
+
+
+def _measure_rows(trajectory: Trajectory, names: tuple[str, ...]) -> tuple[Row, ...]:
+    return tuple(Row(title(m.name), amount(m), m.method) for m in trajectory.measures if m.name in names)
 
 
 def _mark_rows(mark: SkinMark) -> tuple[Row, ...]:

@@ -88,6 +88,28 @@ def test_every_command_says_what_it_does(name: str) -> None:
     assert f"trocar {name}" in README.read_text(encoding="utf-8"), f"the README does not name trocar {name}"
 
 
+@pytest.mark.parametrize("page", [README, *sorted(DOCS.glob("*.md"))], ids=lambda page: page.name)
+def test_every_command_line_that_is_shown_is_understood(page: Path) -> None:
+    assert misspelt(page.read_text(encoding="utf-8")) == []
+
+
+def test_a_misspelt_command_line_is_seen() -> None:
+    assert misspelt("trocar plan CT/ --lable x --out y\ntrocar paln CT/") == ["plan --lable", "paln"]
+
+
+def misspelt(text: str) -> list[str]:
+    """Commands, and options of commands, on lines that begin with ``trocar`` and that there are not."""
+    wrong = []
+    for line in re.findall(r"^trocar (.*?)(?:\s+#.*)?$", text, re.MULTILINE):
+        name, *rest = line.split()
+        known = {o for p in options(main.commands[name]) for o in p.opts} if name in main.commands else None
+        if known is None:
+            wrong.append(name)
+        else:
+            wrong += [f"{name} {word}" for word in rest if word.startswith("-") and word not in known]
+    return wrong
+
+
 @pytest.mark.parametrize("name", sorted(procedures()))
 def test_every_procedure_says_what_it_is(name: str) -> None:
     procedure = procedures()[name]

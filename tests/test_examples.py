@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from trocar.anatomy.phantom import PhantomSpec, phantom
+from trocar.io.phantom_files import write_phantom
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -38,6 +42,18 @@ def test_how_steady(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A steadier hand breaches less."""
     chances = ran("how_steady", monkeypatch, tmp_path)["chances"]
     assert chances["CT laser"] < chances["default"] < chances["free hand"]
+
+
+@pytest.mark.slow
+def test_the_readme(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The seven lines of the README run as they stand, but for the scan's name."""
+    text = (EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
+    (lines,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len([line for line in lines.splitlines() if line]) == 7
+    write_phantom(phantom(PhantomSpec(levels=("T12", "L1", "L2"), focus="L1")), tmp_path)
+    monkeypatch.chdir(tmp_path)
+    exec(lines.replace('"CT/"', '"scan.nii.gz"'), {})
+    assert {p.name for p in (tmp_path / "out").iterdir()} >= {"report.html", "report.pdf", "plan.json", "figures"}
 
 
 def test_every_example_has_a_test() -> None:

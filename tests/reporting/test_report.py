@@ -145,6 +145,20 @@ def test_the_procedure_makes_the_mark(plan: Plan):
     assert any("supine" in r.remark for r in made.paths[0].numbers)
 
 
+def test_a_needle_straight_down_has_no_side_and_one_from_the_flank_no_midline(plan: Plan):
+    t = plan.best.trajectories[0]
+    for way, name, remarks in (
+        ((0.0, 1.0, 0.0), "Skin mark, from midline", {"prone; straight down", "stays in its slice"}),
+        ((1.0, 0.2, 0.0), "Skin mark, from spinous process", {"stays in its slice"}),
+    ):
+        out = np.array(way) / np.linalg.norm(way)
+        path = replace(t, entry_mm=t.target_mm + 25.0 * out, skin_mm=t.target_mm + 52.0 * out)
+        made = report(replace(plan, options=(replace(plan.best, trajectories=(path,)),)))
+        numbers = {r.name: r for r in made.paths[0].numbers}
+        assert name in numbers
+        assert remarks <= {r.remark for r in numbers.values()}
+
+
 def test_without_images_the_marks_numbers_come_from_the_plan(plan: Plan):
     (mark,) = marks(plan)
     assert mark is not None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from trocar.measure import Finding, Severity
-from trocar.planning.position import PatientPosition
+from trocar.planning.position import NeedleAngles, PatientPosition
 from trocar.planning.skin import SkinMark
+from trocar.planning.spoken import HAND_DEG, aside
 from trocar.planning.trajectory import Clearance, Grade, Trajectory
 from trocar.reporting.content import GRADES, SEVERITIES, Badge, Concern, Path, Row, Table, Tone
 from trocar.reporting.words import amount, is_probability, number, percent, plain, title
@@ -142,26 +143,26 @@ def _mark_rows(mark: SkinMark) -> tuple[Row, ...]:
     if not needle.place.numbered_by_scanner:
         shown.insert(0, "from the feet")
     side = needle.face.side_of(needle.offset_mm)
-    tilt = "no gantry tilt shows it whole" if angles.tilt_deg is None else f"gantry tilt {abs(angles.tilt_deg):.1f}°"
+    start = "spinous process" if needle.face.flank else "midline"
     return (
         Row("Skin mark, image", str(image.instance_number), ", ".join(shown)),
-        Row("Skin mark, from midline", f"{abs(needle.offset_mm):.1f} mm {side}", f"grid {needle.wire}"),
-        Row(
-            "Angle in the slice",
-            f"{abs(angles.in_slice_deg):.1f}°",
-            f"{mark.position.lies}; {_aside(mark)}",
-        ),
-        Row(
-            "Angle along the body",
-            f"{abs(angles.out_of_slice_deg):.1f}°",
-            f"tip towards the {'head' if angles.out_of_slice_deg > 0 else 'feet'}; {tilt}",
-        ),
+        Row(f"Skin mark, from {start}", f"{abs(needle.offset_mm):.1f} mm {side}", f"grid {needle.wire}"),
+        Row("Angle in the slice", f"{abs(angles.in_slice_deg):.1f}°", f"{mark.position.lies}; {_aside(mark)}"),
+        Row("Angle along the body", f"{abs(angles.out_of_slice_deg):.1f}°", _along(angles)),
     )
 
 
 def _aside(mark: SkinMark) -> str:
-    names = ("front", "back") if mark.position.on_side else ("left", "right")
-    return f"tip to the patient's {names[0] if mark.angles.in_slice_deg > 0 else names[1]}"
+    angle = mark.angles.in_slice_deg
+    return "straight down" if abs(angle) < HAND_DEG else aside(mark.position, angle)
+
+
+def _along(angles: NeedleAngles) -> str:
+    out = angles.out_of_slice_deg
+    if abs(out) < HAND_DEG:
+        return "stays in its slice"
+    tilt = "no gantry tilt shows it whole" if angles.tilt_deg is None else f"gantry tilt {abs(angles.tilt_deg):.1f}°"
+    return f"tip towards the {'head' if out > 0 else 'feet'}; {tilt}"
 
 
 def _breach_remark(trajectory: Trajectory) -> str:
@@ -220,7 +221,8 @@ def concerns(findings: tuple[Finding, ...]) -> tuple[Concern, ...]:
 
 
 def not_checked_text(plan: Plan) -> str:
-    """What it means that these structures are not in the labels."""
+    """What it means that these structures are not in the labels; and what no label ever shows."""
+    never = "Small vessels and nerves, which no label shows, are never checked."
     if plan.not_checked:
-        return "The labels lack these structures. Nobody has looked whether the needle meets them."
-    return "The labels hold every structure that this procedure asks for."
+        return f"The labels lack these structures: nobody has looked whether the needle meets them. {never}"
+    return f"The labels hold every structure on this procedure's list. {never}"

@@ -9,7 +9,6 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 import reference  # noqa: E402
-from sphinx.application import Sphinx  # noqa: E402
 
 import trocar  # noqa: E402
 
@@ -34,16 +33,3 @@ highlight_language = "text"
 
 # What the code already says is written down from the code, at every build, and included by the pages.
 reference.write(HERE / "_generated")
-
-
-def formulas_stand(app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
-    """An indented block in a docstring is a formula or a drawing: show it as it stands."""
-    for n in range(len(lines) - 1, 0, -1):
-        above = next((line for line in reversed(lines[:n]) if line), "")
-        if not lines[n - 1] and lines[n].startswith("    ") and not above.startswith(" ") and not above.endswith("::"):
-            lines[n:n] = ["::", ""]
-
-
-def setup(app: Sphinx) -> None:
-    """Hooks into the build."""
-    app.connect("autodoc-process-docstring", formulas_stand)

@@ -16,6 +16,7 @@ from trocar.geometry import Pose, Side
 from trocar.measure import Range
 from trocar.planning import rays
 from trocar.planning.access import EXTRAPEDICULAR, TRANSPEDICULAR, Kind, Margins
+from trocar.planning.appraisal import SLIPPERY_DEG, incidence_deg
 from trocar.planning.candidates import BEHIND_ISTHMUS_MM, TIP_STEP_MM, WORKING_MM, Site, TargetZone, body_depth
 from trocar.planning.corridor import find_corridors, survey
 from trocar.planning.instrument import Needle
@@ -316,3 +317,21 @@ def test_a_short_needle_is_told_not_refused(site: Site) -> None:
     found = find_corridors(site, Side.LEFT, TRANSPEDICULAR, Needle.of_gauge(11, 60.0))[0]
     assert found.trajectory.instrument.length_mm == 100.0
     assert any("60 mm needle does not reach: take 100 mm" in f.text for f in found.findings)
+
+
+def test_the_angle_to_the_bone_is_the_angle_to_its_normal(site: Site) -> None:
+    """C10: the more oblique the surface, the more a needle slips. On a flat rear face it is the needle's own angle."""
+    flat = np.array([19.0, 37.0, 4.0])  # on the rear face of the articular mass, whose normal is posterior
+    for angle in (0.0, 20.0, 45.0, 70.0):
+        way = np.array([0.0, np.cos(np.radians(angle)), np.sin(np.radians(angle))])
+        assert incidence_deg(site.maps, flat, way) == pytest.approx(angle, abs=2.0)
+    slippery = [
+        f.text for c in find_corridors(site, Side.LEFT, TRANSPEDICULAR, NEEDLE) for f in c.findings if "slide" in f.text
+    ]
+    steep = [
+        m.value
+        for c in find_corridors(site, Side.LEFT, TRANSPEDICULAR, NEEDLE)
+        for m in c.trajectory.measures
+        if m.name == "incidence"
+    ]
+    assert len(slippery) == sum(v > SLIPPERY_DEG for v in steep)

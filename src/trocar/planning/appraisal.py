@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from trocar.geometry import Side, Vector, angle_deg
+from trocar.geometry import Line, Side, Vector, angle_deg
 from trocar.measure import Finding, Measure, Severity
 from trocar.planning import rays
 from trocar.planning.access import Approach, Margins
@@ -188,8 +188,8 @@ def _measures(task: Task, found: Found, entry: Vector) -> tuple[Measure, ...]:
     ]
     landmark = vertebra.landmarks.get(f"{task.approach.landmark_key}_{task.side.value}")
     if landmark is not None:
-        apart = float(np.linalg.norm(entry - landmark))
-        out.append(Measure("entry_to_landmark", apart, "mm", method=f"to the {task.approach.landmark}"))
+        apart = float(Line(found.tip_mm, found.way).distance_mm(landmark))
+        out.append(Measure("needle_to_landmark", apart, "mm", method=f"needle's axis to the {task.approach.landmark}"))
     return tuple(out)
 
 

@@ -130,7 +130,7 @@ class Inside:
         blastic = f"{spot} lies at least {BLASTIC_HU:g} HU above the core's median."
         low, high = self.mean_hu - self.spread_hu, self.mean_hu + self.spread_hu
         return (
-            Measure("trabecular_density", self.mean_hu, "[hnsf'U]", low, high, "1 SD", density),
+            Measure("trabecular_hu", self.mean_hu, "[hnsf'U]", low, high, "1 SD", density),
             Measure("lytic_volume", self.lytic_ml, "mL", method=lytic),
             Measure("blastic_volume", self.blastic_ml, "mL", method=blastic),
         )

@@ -154,7 +154,10 @@ def _unread(bone: Bone, ct: Volume, why: str) -> Vertebra:
 
 def _measured(vertebra: Vertebra, bone: Bone, layout: Layout, ct: Volume) -> Vertebra:
     """The vertebra with its measures and what they tell."""
-    measures = (*_sizes(bone.surface, layout), *ratios(vertebra.heights))
+    h, sides = vertebra.heights, (vertebra.pedicles[s] for s in Side if s in vertebra.pedicles)
+    pedicles = (m for p in sides for m in (p.width, p.height, p.transverse_angle, p.sagittal_angle))
+    sizes = _sizes(bone.surface, layout)
+    measures = (h.anterior, h.middle, h.posterior, *ratios(h), *pedicles, *sizes)
     findings = vertebra.findings
     hu = ct.onto(bone.mask).array.astype(np.float32)
     inside = look_inside(hu, vertebra.parts.array, bone.mask)

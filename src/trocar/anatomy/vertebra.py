@@ -58,7 +58,8 @@ class Vertebra:
     same cropped grid into body, pedicles, arch and canal. ``frame`` has its origin at the body's
     centre and this vertebra's own left, posterior and superior axes. ``endplates`` are planes under
     the names "superior" and "inferior" whose normals point out of the body. ``landmarks`` are LPS
-    points by name. ``whole`` is False where the field of view cuts the body or a pedicle (then
+    points by name. ``measures`` holds everything that was measured, heights and pedicles among it, each
+    under a name of its own. ``whole`` is False where the field of view cuts the body or a pedicle (then
     ``pedicles`` may lack a side); why is in ``findings``. ``how`` says whether parts were given
     ("labelled") or derived from the mask ("derived").
     """

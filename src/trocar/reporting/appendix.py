@@ -86,20 +86,8 @@ def sections(plan: Plan) -> tuple[Table, ...]:
 
 
 def _vertebra(plan: Plan) -> Table:
-    measures = {m.name: m for m in (*_of_the_images(plan), *plan.measures)}
-    rows = tuple((title(name), amount(m), m.method) for name, m in measures.items())
+    rows = tuple((title(m.name), amount(m), m.method) for m in plan.measures)
     return Table(f"The vertebra {plan.procedure.level}", ("Measure", "Value", "How it was measured"), rows, (1,))
-
-
-def _of_the_images(plan: Plan) -> tuple[Measure, ...]:
-    """Heights and pedicles, which a plan read back without its images does not carry."""
-    vertebra = plan.images.vertebrae.get(plan.procedure.level) if plan.images else None
-    if vertebra is None:
-        return ()
-    h = vertebra.heights
-    sides = (p for _, p in sorted(vertebra.pedicles.items(), key=lambda item: item[0].value))
-    pedicles = (m for p in sides for m in (p.width, p.height, p.transverse_angle, p.sagittal_angle))
-    return (h.anterior, h.middle, h.posterior, *pedicles)
 
 
 def _margins(plan: Plan) -> Table:

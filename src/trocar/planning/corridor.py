@@ -9,7 +9,9 @@ the needle's radius and ``m_c`` the margin, a candidate's slack is::
 
 where the bone's own surface counts over the stretch that must stay in bone (approach), and both
 endplates and the cortex count at the tip. A candidate is refused when any term is negative by
-more than half a voxel along the line of closest approach. Among the rest the search maximises::
+more than half a voxel along the line of closest approach, and, whatever the voxels, when the needle
+comes within 0.3 mm of a labelled voxel or goes more than 0.5 mm into one of another bone. Among the
+rest the search maximises::
 
     J = worth(slack) - 0.30 off - 0.10 ahead - 0.10 above - 0.01 length - 0.03 tilt
 
@@ -146,7 +148,8 @@ def find_corridors(
 ) -> tuple[Corridor, ...]:
     """The best distinct ways in for one side and approach, best first by the objective.
 
-    The first is the optimum over the whole grid; the others are Pareto-optimal in slack, distance
+    The first is the optimum over the whole grid (of what keeps its margins when measured exactly, too,
+    which few candidates at the very limit do not); the others are Pareto-optimal in slack, distance
     from the midline, length and tilt, and differ from those before. Raises
     :class:`NoSafeTrajectory` when no candidate keeps the margins.
     """
@@ -187,7 +190,7 @@ def judge(
     """Slack, blocker (a channel of the maps, or a code of :mod:`rays`) and length in bone of every candidate."""
     maps, radius = task.site.maps, task.instrument.radius_mm
     asked = [task.margins.pedicle_wall_mm, *(task.margins.of(k) for k in maps.kinds)]
-    contact = [0.0, *(radius + rays.CONTACT_MM if k is not Kind.BONE else 0.0 for k in maps.kinds)]
+    contact = [0.0, *(radius + (-rays.BRUSH_MM if k is Kind.BONE else rays.CONTACT_MM) for k in maps.kinds)]
     found: tuple[NDArray[np.float64], NDArray[np.int8], NDArray[np.float64]] = rays.judge(
         maps.values,
         maps.to_index(),
@@ -207,6 +210,8 @@ def judge(
 
 #: Two paths are distinct when tips or directions differ by more than this.
 DISTINCT_MM, DISTINCT_DEG = 3.0, 5.0
+#: Objectives that agree to this many digits (of a millimetre) are a tie: a mirror moves the seventh.
+TIE_DIGITS = 4
 #: Differences below these are not worth an alternative: slack, off, length (mm), tilt (deg).
 _GRAIN = (0.1, 0.5, 1.0, 1.0)
 #: An alternative is at most this much worse by the objective, mm.
@@ -214,7 +219,7 @@ ALTERNATIVE_MM = 4.0
 #: An alternative is the best in one term to within this.
 _NEAR_BEST = (0.3, 0.5, 2.0, 2.0)
 #: The maps and the exact measure differ by hundredths of a millimetre: few candidates are turned down there.
-_TRIES = 50
+_TRIES = 200
 
 
 def ranked_terms(judged: Judged) -> NDArray[np.float64]:
@@ -233,7 +238,7 @@ def ranked_terms(judged: Judged) -> NDArray[np.float64]:
 
 def best_first(objective: NDArray[np.float64]) -> NDArray[np.intp]:
     """Rows from best to worst; ties, to rounding, in the order of the grid, which a mirror keeps."""
-    return np.argsort(-np.round(objective, 6), kind="stable")
+    return np.argsort(-np.round(objective, TIE_DIGITS), kind="stable")
 
 
 def pareto(judged: Judged, order: NDArray[np.intp]) -> NDArray[np.intp]:

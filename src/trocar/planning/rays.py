@@ -21,7 +21,7 @@ AMPLE_MM = 4.0
 CONTACT_MM = 0.3
 #: Interpolated maps read up to this much above the exact distance: what is refused must be refused there too, mm.
 MAP_ERROR_MM = 0.1
-#: Once clear of the bone it entered, the needle may brush a process of it this deep, mm; so may its axis before that.
+#: The needle may brush another bone, or a process of its own once clear of where it entered, this deep, mm.
 BRUSH_MM = 0.5
 #: A trilinear interpolant of a map whose slope is at most 1 per axis changes at most this fast.
 _SLOPE = math.sqrt(3.0)

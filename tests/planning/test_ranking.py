@@ -49,6 +49,14 @@ def test_every_way_says_why_it_stands_where_it_stands(ways) -> None:
         )
 
 
+def test_a_handful_is_offered_with_the_best_of_every_kind(ways) -> None:
+    assert 6 <= len(ways) <= 8
+    kinds = [tuple((t.side, t.approach) for t in w.trajectories) for w in ways]
+    assert len(set(kinds)) == 6
+    rest = [w.score for w in ways if len(w.trajectories) > 1 or w.trajectories[0].approach != "transpedicular"]
+    assert rest == sorted(rest, reverse=True)
+
+
 def test_the_tips_of_a_two_sided_plan_stand_in_the_middle_of_either_half(ways) -> None:
     pair = next(w for w in ways if len(w.trajectories) == 2)
     left, right = sorted(pair.trajectories, key=lambda t: t.side.sign, reverse=True)

@@ -20,13 +20,16 @@ from trocar.measure import Finding, Measure, Severity
 from trocar.planning.access import Approach, Margins, approaches_for
 from trocar.planning.appraisal import MIDLINE_MM, Corridor
 from trocar.planning.candidates import Site, TargetZone
-from trocar.planning.corridor import Survey, in_the_way, refusal, survey, why_not
+from trocar.planning.corridor import TIE_DIGITS, Survey, in_the_way, refusal, survey, why_not
 from trocar.planning.instrument import DEFAULT_LENGTH_MM, Needle, vertebroplasty_needle
 from trocar.planning.robustness import HandError
-from trocar.planning.trajectory import Trajectory
+from trocar.planning.trajectory import Clearance, Trajectory
 
 #: What a second puncture costs in the objective's millimetres, and an approach that is not the usual one.
 SECOND_PUNCTURE_COST, UNUSUAL_COST = 1.5, 0.5
+
+#: More ways than this are a list, not a choice: the six kinds and a few alternatives.
+OFFERED = 8
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,11 @@ class Choice:
     def trajectories(self) -> tuple[Trajectory, ...]:
         """The paths that belong together."""
         return tuple(c.trajectory for c in self.corridors)
+
+    @property
+    def tightest(self) -> Clearance:
+        """The clearance with the least to spare on any of its paths."""
+        return min((c.tightest for c in self.corridors), key=lambda c: c.value_mm - c.margin_mm)
 
     @property
     def slack_mm(self) -> float:
@@ -107,9 +115,21 @@ def ways_in(
             found.append(Choice(tuple(pair), min(c.objective for c in pair) - SECOND_PUNCTURE_COST - cost))
     if not found:
         raise refusal(failed[0])
-    ranked = sorted(found, key=lambda c: (not _usual(c, usual), -round(c.score, 6)))
+    ranked = _handful(sorted(found, key=lambda c: (not _usual(c, usual), -round(c.score, TIE_DIGITS))))
     missing = tuple(_missing(f) for f in failed if f.task.approach.name == usual.name)
     return tuple(_told(ranked[0], choice, missing) for choice in ranked)
+
+
+def _handful(ranked: list[Choice]) -> list[Choice]:
+    """At most :data:`OFFERED` ways: the best of every kind (sides, approach), then the best of the rest; in order."""
+    kinds: set[tuple[tuple[Side, str], ...]] = set()
+    best: list[int] = []
+    rest: list[int] = []
+    for n, choice in enumerate(ranked):
+        kind = tuple((t.side, t.approach) for t in choice.trajectories)
+        (rest if kind in kinds else best).append(n)
+        kinds.add(kind)
+    return [ranked[n] for n in sorted((best + rest)[:OFFERED])]
 
 
 def _missing(failed: Survey) -> Finding:
@@ -156,7 +176,7 @@ def _short_of_midline(choice: Choice) -> tuple[Finding, ...]:
 
 
 def _first_reason(choice: Choice) -> str:
-    tight = min((c.tightest for c in choice.corridors), key=lambda c: c.value_mm - c.margin_mm)
+    tight = choice.tightest
     where = f"tip {choice.off_midline_mm:.0f} mm from the midline"
     if len(choice.corridors) == 2:
         where = "two tips flank the midline"
@@ -174,7 +194,9 @@ def _reason(first: Choice, choice: Choice) -> str:
     worse: list[str] = []
     gain = choice.slack_mm - first.slack_mm
     if abs(gain) >= 0.1:
-        (better if gain > 0 else worse).append(f"{abs(gain):.1f} mm {'more' if gain > 0 else 'less'} clearance")
+        at = choice.tightest.structure.replace("_", " ")
+        text = f"{abs(gain):.1f} mm {'more' if gain > 0 else 'less'} clearance (tightest at the {at})"
+        (better if gain > 0 else worse).append(text)
     nearer = first.off_midline_mm - choice.off_midline_mm
     if abs(nearer) >= 0.5:
         (better if nearer > 0 else worse).append(
@@ -191,9 +213,10 @@ def _reason(first: Choice, choice: Choice) -> str:
     gains, losses = ", ".join(better), ", ".join(worse)
     if gains and losses:
         return f"{gains[0].upper()}{gains[1:]}, but {losses}."
-    if gains or losses:
-        text = gains or losses
-        return f"{text[0].upper()}{text[1:]}."
+    if gains:
+        return f"{gains[0].upper()}{gains[1:]}."
+    if losses:
+        return f"No better in any term: {losses}."
     return "Equal to the first in clearance, centrality, length and angle."
 
 

@@ -16,7 +16,7 @@ from trocar.geometry import Line, Pose, Side, Vector, angle_deg, unit
 #: Half the sides of the first cross-sections, across and up, mm: the widest L5 is 22 mm, the tallest T11 20 mm.
 FIRST_HALF_MM = (13.0, 13.0)
 #: Later cross-sections are cut off this far outside the isthmus, mm: what melts in there weighs little.
-WINDOW_BEYOND_MM = 1.5
+WINDOW_BEYOND_MM = 0.8
 #: Sampling within a cross-section, mm, and distance between two of them, mm.
 SECTION_STEP_MM = 0.6
 SECTION_PITCH_MM = 0.75

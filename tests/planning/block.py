@@ -67,13 +67,13 @@ def vertebra(ct, level=Level.L3, width=12.0, height=16.0, angle_deg=12.0, side_s
     return Vertebra(level, mask, parts, Pose([0.0, 0.0, 0.0], np.eye(3)), pedicles, plates, Heights(*h))
 
 
-def patient(ct=None, structures=None, level=Level.L3, **shape):
+def patient(ct=None, structures=None, level=Level.L3, skin_mm=SKIN_MM, **shape):
     """One block vertebra, flesh up to a flat back, and further masks ``{name: predicate(x, y, z)}``."""
     ct = ct or grid()
     p = ct.world_mm(np.stack(np.meshgrid(*[np.arange(n) for n in ct.shape], indexing="ij"), axis=-1))
     xyz = (p[..., 0], p[..., 1], p[..., 2])
     masks = {n: Volume(f(*xyz), ct.affine, ct.frame_of_reference, "mask") for n, f in (structures or {}).items()}
-    skin = Volume(xyz[1] <= SKIN_MM, ct.affine, ct.frame_of_reference, "mask")
+    skin = Volume(xyz[1] <= skin_mm, ct.affine, ct.frame_of_reference, "mask")
     return Anatomy(ct, {level: vertebra(ct, level, **shape)}, masks, skin)
 
 

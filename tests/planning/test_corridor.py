@@ -347,3 +347,21 @@ def test_the_angle_to_the_bone_is_the_angle_to_its_normal(site: Site) -> None:
         if m.name == "incidence"
     ]
     assert len(slippery) == sum(v > SLIPPERY_DEG for v in steep)
+
+
+def test_a_margin_beyond_the_reach_of_the_maps_is_refused(site: Site) -> None:
+    cannula = Needle(9.0, 125.0, None, "cannula")
+    with pytest.raises(ValueError, match=r"a margin of 10 mm around a needle of 9 mm is beyond the 14 mm"):
+        find_corridors(site, Side.LEFT, TRANSPEDICULAR, cannula, margins=Margins(vessel_mm=10.0))
+
+
+def test_what_lies_beyond_the_maps_region_still_bars_a_path() -> None:
+    """A structure behind a tall patient's region is met by the exact measure."""
+    ct = grid((2.0, 2.0, 2.0), sideways=130, forward=50, backward=110, updown=40)
+    far = {"liver": lambda x, y, z: (np.abs(x) > 92) & (y > 40)}
+    wide = replace(EXTRAPEDICULAR, transverse_deg=Range(46.0, 70.0, "deg"))
+    anatomy = patient(ct, far, skin_mm=100.0)
+    with pytest.raises(NoSafeTrajectory):
+        find_corridors(Site.of(anatomy, Level.L3), Side.LEFT, wide, NEEDLE)
+    free = find_corridors(Site.of(patient(ct, skin_mm=100.0), Level.L3), Side.LEFT, wide, NEEDLE)
+    assert free[0].trajectory.skin_mm[0] > 90.0

@@ -189,23 +189,24 @@ def approaches_for(level: Level) -> tuple[Approach, ...]:
 #: What should be labelled before a path at this region can be called clear.
 _EXPECTED = {
     "thoracic": (
-        "spinal_cord", "lung_left", "lung_right", "aorta", "inferior_vena_cava", "esophagus", "liver", "spleen",
+        "spinal_cord", "lung_left", "lung_right", "ribs", "aorta", "inferior_vena_cava", "esophagus", "liver", "spleen",
         "kidney_left", "kidney_right",
     ),
-    "lumbar": ("spinal_cord", "aorta", "inferior_vena_cava", "kidney_left", "kidney_right", "colon", "small_bowel"),
+    "lumbar": ("aorta", "inferior_vena_cava", "kidney_left", "kidney_right", "colon", "small_bowel"),
 }  # fmt: skip
-#: Levels at which lung or ribs still lie beside a lumbar path.
-_LUNG_REACHES = ("L1", "L2")
+#: What only some lumbar paths come near: the cord ends and the lung's recess reaches down about L1 to L2, the great
+#: vessels divide at L4.
+_EXPECTED_FROM_TO = (
+    ("L1", "L1", ("ribs",)),
+    ("L1", "L2", ("spinal_cord", "lung_left", "lung_right")),
+    ("L4", "L6", ("iliac_artery_left", "iliac_artery_right", "iliac_vena_left", "iliac_vena_right")),
+)
 
 
 def expected_structures(level: Level) -> tuple[str, ...]:
-    """Structures that matter to a path at this level, by their names in the labels."""
-    names = _EXPECTED.get(level.region, ())
-    if level.value in _LUNG_REACHES:
-        names += ("lung_left", "lung_right")
-    if level.region == "thoracic" or level.value == "L1":
-        names += ("ribs",)
-    return names
+    """Structures that matter to a path at this level, by their names in the labels; "ribs" stands for any rib."""
+    near = (names for a, b, names in _EXPECTED_FROM_TO if Level(a).order <= level.order <= Level(b).order)
+    return _EXPECTED.get(level.region, ()) + tuple(name for names in near for name in names)
 
 
 def not_checked(level: Level, structures: frozenset[str] | set[str]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 from trocar.geometry import Line, Side, Vector, angle_deg
 from trocar.measure import Finding, Measure, Severity
 from trocar.planning import rays
-from trocar.planning.access import Approach, Margins
+from trocar.planning.access import Approach, Kind, Margins
 from trocar.planning.candidates import BEHIND_ISTHMUS_MM, WORKING_MM, Site
 from trocar.planning.clearance import (
     bone_along_mm,
@@ -21,7 +21,7 @@ from trocar.planning.clearance import (
     wall_clearances,
 )
 from trocar.planning.instrument import Needle, reaching
-from trocar.planning.maps import Maps
+from trocar.planning.maps import REACH_MM, Maps
 from trocar.planning.robustness import HandError, breach_probability
 from trocar.planning.trajectory import Clearance, Grade, Trajectory
 
@@ -45,6 +45,14 @@ class Task:
     instrument: Needle
     margins: Margins
     hand: HandError
+
+    def __post_init__(self) -> None:
+        widest = max(self.margins.of(k) for k in Kind)
+        if self.instrument.radius_mm + widest >= REACH_MM:
+            raise ValueError(
+                f"a margin of {widest:g} mm around a needle of {self.instrument.outer_diameter_mm:g} mm is beyond the "
+                f"{REACH_MM:g} mm that the distance maps reach: ask for less, or take a thinner needle."
+            )
 
     def __str__(self) -> str:
         return f"{self.approach.name} path to {self.site.level} from the {self.side.value}"
@@ -212,7 +220,8 @@ def _findings(task: Task, found: Found, t: Trajectory) -> tuple[Finding, ...]:
 
 
 def _concern(c: Clearance) -> Finding | None:
-    name = c.structure.replace("_", " ").capitalize()
+    words = c.structure.replace("_", " ")
+    name = words[0].upper() + words[1:]
     if c.grade is Grade.BORDERLINE:
         text = f"{name}: {max(c.value_mm, 0.0):.1f} mm free where {c.margin_mm:g} mm is asked."
         return Finding(Severity.CAUTION, text, f"the voxels leave {c.uncertainty_mm:.1f} mm open")

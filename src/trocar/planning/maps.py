@@ -3,7 +3,9 @@
 The maps lie on the CT's own grid, cropped around the level and subdivided to nodes of at most
 1 mm. A labelled voxel is a box, not a point: the distance of a node to a structure is the exact
 distance to its nearest box, so that nothing a voxel covers is ever called free. Distances are
-capped at :data:`REACH_MM`; beyond it all is equally far.
+capped at :data:`REACH_MM`; beyond it all is equally far. The region holds the vertebra and the back
+behind it; where a long oblique path leaves it before the skin, what lies beyond is met by the exact
+measure of :mod:`trocar.planning.clearance`, which follows every chosen path to the skin.
 
 The bone's own surface is drawn more finely: the signed distance of the mask is interpolated to the
 nodes, and depth is the exact distance to the points where it changes sign between two of them

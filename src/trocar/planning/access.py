@@ -192,13 +192,12 @@ _EXPECTED = {
         "spinal_cord", "lung_left", "lung_right", "ribs", "aorta", "inferior_vena_cava", "esophagus", "liver", "spleen",
         "kidney_left", "kidney_right",
     ),
-    "lumbar": ("aorta", "inferior_vena_cava", "kidney_left", "kidney_right", "colon", "small_bowel"),
+    "lumbar": ("spinal_cord", "aorta", "inferior_vena_cava", "kidney_left", "kidney_right", "colon", "small_bowel"),
 }  # fmt: skip
-#: What only some lumbar paths come near: the cord ends and the lung's recess reaches down about L1 to L2, the great
-#: vessels divide at L4.
+#: What only some lumbar paths come near: the lung's recess reaches down to about L2, the great vessels divide at L4.
 _EXPECTED_FROM_TO = (
     ("L1", "L1", ("ribs",)),
-    ("L1", "L2", ("spinal_cord", "lung_left", "lung_right")),
+    ("L1", "L2", ("lung_left", "lung_right")),
     ("L4", "L6", ("iliac_artery_left", "iliac_artery_right", "iliac_vena_left", "iliac_vena_right")),
 )
 

@@ -15,13 +15,13 @@ from trocar.anatomy.labels import Labels
 from trocar.anatomy.levels import Level
 from trocar.anatomy.patient import Anatomy, build_anatomy
 from trocar.anatomy.reading import Layout, lay_out
-from trocar.anatomy.surface import Surface
+from trocar.anatomy.surface import Surface, voxels_in
 from trocar.geometry import Plane, Pose, Side, angle_deg
 from trocar.volume import Volume
 
 from .block_vertebra import BlockVertebra
 from .block_vertebra import turned as pose_turned
-from .vertebra_cases import RUNS, mirrored, read_phantom, read_scan, spec, swapped, turned
+from .vertebra_cases import RUNS, mirrored, read_phantom, read_scan, spec, swapped, turned, turned_volume
 
 #: Means of published series of pedicle width, lowest and highest, mm (13 series, transcribed in
 #: CTSpinoPelvic1K pedicle_width_references.csv; names mix outer and endosteal widths).
@@ -60,6 +60,13 @@ class TestClosedForms:
         assert right == pytest.approx(5.2, abs=spacing_mm[2] / 2)
         assert left == pytest.approx(6.8, abs=spacing_mm[2] / 2)
         assert left + right == pytest.approx(round(12.0 / spacing_mm[2]) * spacing_mm[2], abs=0.01 + spacing_mm[2] / 2)
+
+    def test_voxels_seen_from_a_frame(self) -> None:
+        """The quick sums equal the products they stand for."""
+        volume = turned_volume(slab((2.5, 0.7, 1.1)), pose_turned((5.0, 7.0, -9.0)).axes, np.array([3.0, 1.0, -4.0]))
+        pose = pose_turned((12.0, -8.0, 10.0))
+        direct = pose.to_local(volume.world_mm(np.indices(volume.shape).reshape(3, -1).T))
+        assert np.allclose(voxels_in(pose, volume), direct, atol=1e-9)
 
     @pytest.mark.parametrize("turn", [(0.0, 0.0, 0.0), (12.0, -8.0, 10.0), (-20.0, 5.0, -12.0), (25.0, 15.0, 0.0)])
     def test_the_frame_follows_the_bone(self, turn: tuple[float, float, float]) -> None:

@@ -26,6 +26,7 @@ from scipy.ndimage import label as components
 from trocar.anatomy.levels import Level
 from trocar.anatomy.parts import in_tube
 from trocar.anatomy.pedicle import Isthmus
+from trocar.anatomy.surface import voxels_in
 from trocar.anatomy.tube import Tube
 from trocar.geometry import Pose, Side
 from trocar.volume import Volume
@@ -38,6 +39,8 @@ FORAMEN_MM = 14.0
 CANAL_HALF_MM = 22.0
 #: A piece of a foramen smaller than this share of its largest piece is dropped.
 PIECE_SHARE = 0.25
+#: Farthest from the line between two pedicles that a point of their foramen may lie, mm.
+FORAMEN_HALF_MM = 22.0
 #: A foramen begins this far in front of the canal's front wall, mm: it opens forwards beside the disc.
 FORAMEN_AHEAD_MM = 2.0
 
@@ -98,8 +101,7 @@ def _window(box: Volume, points_mm: NDArray[np.float64], margin_mm: float) -> tu
 
 
 def _local_of(box: Volume, window: tuple[slice, slice, slice], pose: Pose) -> NDArray[np.float64]:
-    index = np.stack(np.meshgrid(*[np.arange(s.start, s.stop) for s in window], indexing="ij"), axis=-1)
-    return pose.to_local(box.world_mm(index.reshape(-1, 3)))
+    return voxels_in(pose, box.crop([s.start for s in window], [s.stop for s in window]))
 
 
 def _fill(inside: NDArray[np.bool_], box: Volume, own: Station, above: Station | None, below: Station | None) -> None:
@@ -108,6 +110,8 @@ def _fill(inside: NDArray[np.bool_], box: Volume, own: Station, above: Station |
     reach_low = low - (_gap_mm(own, below) if below else END_MM)
     reach_high = high + (_gap_mm(above, own) if above else END_MM)
     window = _window(box, np.array([own.axis_mm(reach_low), own.axis_mm(reach_high)]), CANAL_HALF_MM)
+    if any(s.stop <= s.start for s in window):
+        return
     local = _local_of(box, window, own.pose)
     z = local[:, 2]
     held = local.copy()
@@ -170,19 +174,19 @@ def _foramen(upper: Station, lower: Station | None, side: Side, ct: Volume, bone
         bottom = _pedicle_edge(lower, side, +1)
     else:
         bottom = top - FORAMEN_MM * upper.pose.superior
-    box = ct.crop_around(np.array([top, bottom]), 25.0)
-    index = np.indices(box.shape).reshape(3, -1).T
-    points = box.world_mm(index)
-    a, a_span, a_wall = _beside(upper, side, points)
-    depth_from_top = (top - points) @ upper.pose.superior
+    box = ct.crop_around(np.array([top, bottom]), FORAMEN_HALF_MM)
+    own = voxels_in(upper.pose, box)
+    a, a_span, a_wall = _beside(upper, side, own)
+    depth_from_top = upper.pose.to_local(top)[2] - own[:, 2]
     if lower is not None:
-        b, b_span, b_wall = _beside(lower, side, points)
-        height_over = (points - bottom) @ lower.pose.superior
+        theirs = voxels_in(lower.pose, box)
+        b, b_span, b_wall = _beside(lower, side, theirs)
+        height_over = theirs[:, 2] - lower.pose.to_local(bottom)[2]
         share = np.clip(depth_from_top / np.maximum(depth_from_top + height_over, 1e-6), 0.0, 1.0)
     else:
         b, b_span, b_wall = a, a_span, a_wall
         height_over = FORAMEN_MM - depth_from_top
-        share = np.zeros(len(points))
+        share = np.zeros(len(own))
 
     def mix(p: Any, q: Any) -> Any:
         return (1.0 - share) * p + share * q
@@ -217,10 +221,9 @@ def _pedicle_edge(station: Station, side: Side, sign: int) -> NDArray[np.float64
 
 
 def _beside(
-    station: Station, side: Side, points: NDArray[np.float64]
+    station: Station, side: Side, local: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], tuple[float, float], tuple[float, float]]:
-    """Points as (lateral, posterior along the canal), and the foramen's lateral and posterior bounds, mm."""
-    local = station.pose.to_local(points)
+    """Points of its frame as (lateral, posterior along the canal), and the foramen's bounds along both, mm."""
     tube, isthmus = station.tube, station.isthmuses[side]
     lateral = side.sign * (local[:, 0] - tube.centre_x_mm)
     y = local[:, 1] - tube.slope * local[:, 2]

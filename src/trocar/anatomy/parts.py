@@ -8,6 +8,7 @@ from scipy.ndimage import map_coordinates
 
 from trocar.anatomy.frame import Footprint
 from trocar.anatomy.pedicle import Isthmus
+from trocar.anatomy.surface import voxels_in
 from trocar.anatomy.tube import RAYS, Tube
 from trocar.anatomy.vertebra import Part
 from trocar.geometry import Pose, Side, Vector
@@ -46,8 +47,7 @@ def divide(
     Arch: the rest. ``labelled_body`` (on the mask's grid) takes the place of the derived body where
     a label file has it.
     """
-    index = np.indices(mask.shape).reshape(3, -1).T
-    local = pose.to_local(mask.world_mm(index))
+    local = voxels_in(pose, mask)
     bone = mask.array.ravel()
     out = np.where(bone, int(Part.ARCH), int(Part.NONE)).astype(np.uint8)
     x = local[:, 0] - tube.centre_x_mm

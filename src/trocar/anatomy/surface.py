@@ -147,6 +147,20 @@ class Grid:
         return local[..., ::-1]
 
 
+def voxels_in(pose: Pose, volume: Volume) -> NDArray[np.float64]:
+    """Coordinates ``(n, 3)`` of all voxel centres in a pose's frame, mm, in the array's order.
+
+    Sums of one term per axis: on a grid that is many times faster than a product per voxel.
+    """
+    step = pose.axes.T @ volume.affine[:3, :3]
+    start = pose.to_local(volume.affine[:3, 3])
+    k, j, i = np.ogrid[tuple(slice(0, float(n)) for n in volume.shape)]
+    out = np.empty((*volume.shape, 3))
+    for axis in range(3):
+        out[..., axis] = start[axis] + (step[axis, 2] * k + step[axis, 1] * j + step[axis, 0] * i)
+    return out.reshape(-1, 3)
+
+
 def resample(volume: Volume, grid: Grid, order: int = 1, outside: float | None = None) -> NDArray[np.float32]:
     """``volume`` on ``grid``, ``[z, y, x]``; beyond its edge the edge is repeated unless ``outside`` is given."""
     matrix = volume.inverse_affine[:3, :3] @ grid.pose.axes * grid.step_mm

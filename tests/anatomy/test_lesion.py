@@ -110,6 +110,13 @@ def test_density_is_the_drawn_one(share: float) -> None:
     assert l2(trabecular=share).measure("trabecular_hu").value == pytest.approx(165.0 * share, abs=12.0)
 
 
+def test_thick_slices_show_no_lesion_where_none_is() -> None:
+    """Slices of 5 mm smear the endplates into the core."""
+    found = read_phantom(spec("L1", "L2", "L3", voxel_mm=(5.0, 0.8, 0.8)))[1].vertebra("L2")
+    assert found.measure("blastic_volume").value == 0.0
+    assert found.measure("lytic_volume").value == 0.0
+
+
 def test_a_coarse_scan_does_not_judge_walls() -> None:
     found = l2(voxel_mm=(5.0, 3.0, 3.0), trabecular=1.6)
     names = {m.name for m in found.measures}

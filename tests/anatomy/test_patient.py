@@ -17,7 +17,7 @@ from trocar.geometry import Side
 from trocar.measure import Finding, Severity
 from trocar.volume import Volume
 
-from .vertebra_cases import read_phantom, read_scan, spec
+from .vertebra_cases import read_phantom, read_scan, spec, turned
 
 
 def levels(text: str) -> set[Level]:
@@ -80,6 +80,16 @@ class TestWhole:
         assert found.measures == ()
         assert np.isnan(found.heights.anterior.value)
         assert "not whole" in found.heights.anterior.method
+
+    def test_a_scan_whose_header_turns_the_patient_round_is_refused(self) -> None:
+        """Front and back, and so left and right, exchanged in the affine: the bone itself tells."""
+        drawn, _ = read_phantom(spec("L1", "L2", "L3"))
+        labels = split(drawn.labels, scheme("totalseg-v2"))
+        half_turn = np.diag([-1.0, -1.0, 1.0])
+        found = build_anatomy(*turned(drawn.ct, labels, half_turn, np.zeros(3)))
+        assert found.whole_levels == ()
+        with pytest.raises(LevelError, match="spinous process points to the front"):
+            found.vertebra("L2")
 
     def test_a_crumb_does_no_harm(self) -> None:
         drawn, _ = read_phantom(spec("L1", "L2", "L3"))

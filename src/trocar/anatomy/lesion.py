@@ -26,8 +26,9 @@ from trocar.volume import Volume
 #: Lower bounds of Genant's grades 1, 2 and 3 as percent of height lost: [20, 25) mild, [25, 40] moderate, above severe.
 #: Genant et al., J Bone Miner Res 8:1137 (1993).
 GENANT_PERCENT = (20.0, 25.0, 40.0)
-#: The trabecular core keeps this far from the body's surface, mm: cortex and its partial volume.
-CORE_DEPTH_MM = 4.0
+#: The trabecular core keeps this far from the body's surface, mm, and this many of the largest voxel's sides:
+#: cortex and its partial volume.
+CORE_DEPTH_MM, CORE_DEPTH_VOXELS = 4.0, 1.25
 #: CT numbers are averaged over this distance (1 SD) before a lesion is looked for, mm: texture is finer.
 LESION_BLUR_MM = 1.5
 #: A lesion is at least this large, ml: the basivertebral vein's hollow is smaller.
@@ -120,10 +121,11 @@ class Inside:
     spread_hu: float
     lytic_ml: float
     blastic_ml: float
+    depth_mm: float
 
     def measures(self) -> tuple[Measure, ...]:
         """Density and lesion volumes as measures."""
-        where = f"deeper than {CORE_DEPTH_MM:g} mm in the body"
+        where = f"deeper than {self.depth_mm:.1f} mm in the body"
         density = f"Mean CT number of the bone {where}, lesions left out; the bounds are one standard deviation."
         spot = f"Largest region {where} whose smoothed CT number"
         lytic = f"{spot} lies at least {-LYTIC_HU:g} HU below the core's median."
@@ -149,7 +151,8 @@ def look_inside(hu: NDArray[np.float32], parts: NDArray[np.uint8], grid: Volume)
     """Density of the body's core and lesions in it; ``hu`` and ``parts`` lie on ``grid``. None without a core."""
     body = np.pad(parts == Part.BODY, 1)
     depth = distance_transform_edt(body, sampling=grid.spacing_mm)[1:-1, 1:-1, 1:-1]
-    core = depth > CORE_DEPTH_MM
+    least_mm = max(CORE_DEPTH_MM, CORE_DEPTH_VOXELS * max(grid.spacing_mm))
+    core = depth > least_mm
     if int(core.sum()) < 10:
         return None
     smooth = _smoothed_within(hu, parts == Part.BODY, grid.spacing_mm)
@@ -159,8 +162,8 @@ def look_inside(hu: NDArray[np.float32], parts: NDArray[np.uint8], grid: Volume)
     blastic = _largest(core & (smooth > middle + BLASTIC_HU), least)
     plain = core & ~lytic & ~blastic
     values = hu[plain if plain.any() else core]
-    volumes = (float(m.sum()) * grid.voxel_ml for m in (lytic, blastic))
-    return Inside(float(values.mean()), float(values.std()), *volumes)
+    dark, bright = (float(m.sum()) * grid.voxel_ml for m in (lytic, blastic))
+    return Inside(float(values.mean()), float(values.std()), dark, bright, least_mm)
 
 
 def _smoothed_within(

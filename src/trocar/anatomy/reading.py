@@ -17,7 +17,7 @@ from trocar.anatomy.pedicle import Isthmus, find_isthmus, square_to
 from trocar.anatomy.surface import Grid, Surface
 from trocar.anatomy.tube import Tube, find_tube
 from trocar.anatomy.vertebra import Part, Pedicle, Vertebra
-from trocar.geometry import POSTERIOR, Plane, Pose, Side, Vector
+from trocar.geometry import POSTERIOR, SUPERIOR, Plane, Pose, Side, Vector
 from trocar.measure import Finding, Measure, Severity
 from trocar.volume import Volume
 
@@ -80,7 +80,7 @@ def read_vertebra(bone: Bone, ct: Volume) -> Reading:
     body = bone.mask.world_mm(np.argwhere(parts == Part.BODY))
     if len(body) == 0:
         return Reading(_unread(bone, ct, "no body was found in front of its canal"))
-    findings = _cut(bone, parts, ct) + _sides_missing(bone.level, layout)
+    findings = _cut(bone, parts, ct) + _sides_missing(bone.level, layout) + _facing(bone.level, layout.pose)
     vertebra = Vertebra(
         level=bone.level,
         mask=bone.mask,
@@ -258,6 +258,19 @@ def _cut(bone: Bone, parts: NDArray[np.uint8], ct: Volume) -> tuple[Finding, ...
         *stops,
         Finding(Severity.CAUTION, f"{_cuts(sides)} the arch of {bone.level}{rest}."),
     )
+
+
+def _facing(level: Level, pose: Pose) -> tuple[Finding, ...]:
+    """A stop where the bone lies back to front, or upside down, against the scan's own axes."""
+    for own, axis, word in ((pose.posterior, POSTERIOR, "front"), (pose.superior, SUPERIOR, "feet")):
+        if own @ axis < 0.0:
+            text = f"{level} faces the wrong way: by the scan's header its {_TURNED[word]} points to the {word}."
+            return (Finding(Severity.STOP, text, "the header, or the labels, may exchange left and right"),)
+    return ()
+
+
+#: What should point away from there.
+_TURNED = {"front": "spinous process", "feet": "upper endplate"}
 
 
 def _sides_missing(level: Level, layout: Layout) -> tuple[Finding, ...]:

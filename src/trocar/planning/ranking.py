@@ -1,7 +1,8 @@
 """All ways into one level, ranked: both sides, every approach, one needle or two, with a sentence for each.
 
-One needle by the region's usual approach whose tip reaches the midline comes before all else: that is
-what the best operators do. The others follow by the objective of :mod:`trocar.planning.corridor`, less
+One needle by the region's usual approach whose tip reaches the midline comes before all else, unless a
+hand error would breach something more than once in three attempts (:data:`STEADY`): that is what the
+best operators do. The others follow by the objective of :mod:`trocar.planning.corridor`, less
 :data:`UNUSUAL_COST` where the approach is not the usual one. A two-sided plan counts as its worse path,
 each aimed at the middle of its own half, less :data:`SECOND_PUNCTURE_COST`: it wins where one needle
 must stop more than about 5 mm short of the midline.
@@ -27,6 +28,9 @@ from trocar.planning.trajectory import Clearance, Trajectory
 
 #: What a second puncture costs in the objective's millimetres, and an approach that is not the usual one.
 SECOND_PUNCTURE_COST, UNUSUAL_COST = 1.5, 0.5
+
+#: The usual approach comes first only where a hand error breaches at most this share. Our judgement.
+STEADY = 1.0 / 3.0
 
 #: More ways than this are a list, not a choice: the six kinds and a few alternatives.
 OFFERED = 8
@@ -60,6 +64,11 @@ class Choice:
     def off_midline_mm(self) -> float:
         """How far from the midline its tips lie; 0 for two tips that flank it."""
         return self.corridors[0].off_midline_mm if len(self.corridors) == 1 else 0.0
+
+    @property
+    def breach(self) -> float:
+        """The largest chance among its paths that a hand error breaches something."""
+        return max(t.breach_probability.value if t.breach_probability else 1.0 for t in self.trajectories)
 
     @property
     def measures(self) -> tuple[Measure, ...]:
@@ -115,9 +124,12 @@ def ways_in(
             found.append(Choice(tuple(pair), min(c.objective for c in pair) - SECOND_PUNCTURE_COST - cost))
     if not found:
         raise refusal(failed[0])
-    ranked = _handful(sorted(found, key=lambda c: (not _usual(c, usual), -round(c.score, TIE_DIGITS))))
+    first = [c for c in found if _usual(c, usual)]
+    steady = [c for c in first if c.breach <= STEADY]
+    ranked = _handful(sorted(found, key=lambda c: (c not in steady, -round(c.score, TIE_DIGITS))))
     missing = tuple(_missing(f) for f in failed if f.task.approach.name == usual.name)
-    return tuple(_told(ranked[0], choice, missing) for choice in ranked)
+    shaky = () if steady or not first else (_shaky(min(first, key=lambda c: c.breach)),)
+    return tuple(_told(ranked[0], choice, missing + shaky) for choice in ranked)
 
 
 def _handful(ranked: list[Choice]) -> list[Choice]:
@@ -136,6 +148,16 @@ def _missing(failed: Survey) -> Finding:
     """Why the usual approach has no path from one side."""
     structure, short = in_the_way(failed)
     return Finding(Severity.NOTE, why_not(failed.task, structure, short), "the other ways are offered instead")
+
+
+def _shaky(choice: Choice) -> Finding:
+    """Why the usual approach does not come first although it reaches the midline."""
+    t = choice.trajectories[0]
+    text = (
+        f"The usual {t.approach} path reaches the midline, but at best (from the {t.side.value}) a hand error "
+        f"breaches something in {100.0 * choice.breach:.0f} of 100 attempts: ways that forgive more are put first."
+    )
+    return Finding(Severity.NOTE, text, "narrow for this needle and this hand error")
 
 
 def _usual(choice: Choice, approach: Approach) -> bool:

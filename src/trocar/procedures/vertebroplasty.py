@@ -8,7 +8,15 @@ from typing import ClassVar
 from trocar.anatomy.patient import Anatomy
 from trocar.geometry import Side
 from trocar.measure import Finding, Measure, Severity
-from trocar.planning.access import APPROACHES, Approach, Margins, approaches_for, not_checked
+from trocar.planning.access import (
+    APPROACHES,
+    EXTRAPEDICULAR,
+    TRANSPEDICULAR,
+    Approach,
+    Margins,
+    approaches_for,
+    not_checked,
+)
 from trocar.planning.instrument import OUTER_DIAMETER_MM, Needle
 from trocar.planning.position import PatientPosition
 from trocar.planning.ranking import Choice, ways_in
@@ -16,6 +24,8 @@ from trocar.planning.robustness import HandError
 from trocar.planning.skin import SkinGrid, SkinMark, mark_of
 from trocar.planning.trajectory import Trajectory
 from trocar.treatment import Option, Procedure, choice, quantity
+
+_THROUGH, _BESIDE = TRANSPEDICULAR.margins, EXTRAPEDICULAR.margins
 
 #: A breach chance above this is worth a caution. Our judgement: one in ten.
 BREACH_CAUTION = 0.10
@@ -48,21 +58,29 @@ class Vertebroplasty(Procedure):
     )
     outer_diameter_mm: float = quantity(0.0, 0.0, 6.0, "mm", "Your needle's outer diameter; 0 takes the gauge's.")
     needle_length_mm: float = quantity(125.0, 60.0, 300.0, "mm", "Length of the needle's shaft.")
-    pedicle_wall_margin_mm: float = quantity(1.0, 0.0, 5.0, "mm", "Bone to leave around the needle in the pedicle.")
-    canal_margin_mm: float = quantity(2.0, 0.0, 10.0, "mm", "Distance to keep from canal and cord.")
-    root_margin_mm: float = quantity(2.0, 0.0, 10.0, "mm", "Distance to keep from the root foramina.")
-    lung_margin_mm: float = quantity(5.0, 0.0, 10.0, "mm", "Distance to keep from the lung, transpedicular.")
-    lung_margin_beside_pedicle_mm: float = quantity(2.0, 0.0, 10.0, "mm", "The same, extrapedicular.")
-    vessel_margin_mm: float = quantity(5.0, 0.0, 10.0, "mm", "Distance to keep from aorta, vena cava and vessels.")
-    organ_margin_mm: float = quantity(5.0, 0.0, 10.0, "mm", "Distance to keep from kidneys and other organs.")
-    endplate_margin_mm: float = quantity(2.0, 0.0, 10.0, "mm", "Distance to keep from both endplates.")
-    cortex_margin_mm: float = quantity(3.0, 0.0, 10.0, "mm", "Bone to leave in front of the tip.")
+    pedicle_wall_margin_mm: float = quantity(
+        _THROUGH.pedicle_wall_mm, 0.0, 5.0, "mm", "Bone to leave around the needle in the pedicle."
+    )
+    canal_margin_mm: float = quantity(_THROUGH.canal_mm, 0.0, 10.0, "mm", "Distance to keep from canal and cord.")
+    root_margin_mm: float = quantity(_THROUGH.root_mm, 0.0, 10.0, "mm", "Distance to keep from the root foramina.")
+    lung_margin_mm: float = quantity(
+        _THROUGH.lung_mm, 0.0, 10.0, "mm", "Distance to keep from the lung, transpedicular."
+    )
+    lung_margin_beside_pedicle_mm: float = quantity(_BESIDE.lung_mm, 0.0, 10.0, "mm", "The same, extrapedicular.")
+    vessel_margin_mm: float = quantity(
+        _THROUGH.vessel_mm, 0.0, 10.0, "mm", "Distance to keep from aorta, vena cava and vessels."
+    )
+    organ_margin_mm: float = quantity(
+        _THROUGH.organ_mm, 0.0, 10.0, "mm", "Distance to keep from kidneys and other organs."
+    )
+    endplate_margin_mm: float = quantity(_THROUGH.endplate_mm, 0.0, 10.0, "mm", "Distance to keep from both endplates.")
+    cortex_margin_mm: float = quantity(
+        _THROUGH.anterior_cortex_mm, 0.0, 10.0, "mm", "Bone to leave in front of the tip."
+    )
     entry_sd_mm: float = quantity(1.5, 0.0, 20.0, "mm", "Hand error at the bone entry, 1 SD per axis.")
     angle_sd_deg: float = quantity(2.5, 0.0, 30.0, "deg", "Hand error in angle, 1 SD per axis.")
     position: str = choice(
-        "HFP",
-        ("HFP", "HFS", "FFP", "FFS", "HFDL", "HFDR", "FFDL", "FFDR"),
-        "How the patient will lie, in DICOM's words.",
+        "auto", ("auto", *(p.value for p in PatientPosition)), "How the patient will lie; 'auto' is prone, as scanned."
     )
     grid_pitch_mm: float = quantity(10.0, 2.0, 50.0, "mm", "Distance between the wires of the skin grid.")
     skin_cut_mm: float = quantity(15.0, 2.0, 40.0, "mm", "Length of the transverse skin cut.")

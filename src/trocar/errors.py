@@ -20,10 +20,7 @@ The caller's own mistakes are ``ValueError`` and ``TypeError``; clinical concern
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from typing import Any
 
 
 class TrocarError(Exception):
@@ -60,13 +57,11 @@ class NoSafeTrajectory(TrocarError):
         structure: str,
         shortfall_mm: float,
         nearest: Any = None,
-        detail: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(text)
         self.structure = structure
         self.shortfall_mm = shortfall_mm
         self.nearest = nearest
-        self.detail = dict(detail or {})
 
 
 class SimulationError(TrocarError):

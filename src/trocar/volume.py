@@ -41,8 +41,6 @@ class Acquisition:
 
     patient_position: str | None = None
     series_uid: str | None = None
-    study_date: str | None = None
-    modality: str | None = None
     slices: tuple[Slice, ...] = ()
     digests: dict[str, str] = field(default_factory=dict)
 

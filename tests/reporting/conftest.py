@@ -105,7 +105,7 @@ def make_anatomy() -> Anatomy:
     hu[aorta], hu[lung] = 180.0, -850.0
     hu[np.linalg.norm(p - MARKER_MM, axis=-1) <= 4.0] = 3000.0
     slices = tuple(Slice(n + 1, 2.0 * n - 44.0, table_position_mm=300.0 - 2.0 * n) for n in range(SHAPE[0]))
-    scan = Acquisition("FFS", "1.2.840.99.1", None, "CT", slices, {"IM0001": "ab" * 32, "IM0002": "cd" * 32})
+    scan = Acquisition("FFS", "1.2.840.99.1", slices, {"IM0001": "ab" * 32, "IM0002": "cd" * 32})
     structures = {name: _mask(m, affine) for name, m in (("aorta", aorta), ("spinal_cord", cord), ("lung_right", lung))}
     structures["spinal_canal"] = _mask(parts == Part.CANAL, affine)
     label = Volume(parts, affine, "1.2.3", "label")

@@ -254,7 +254,7 @@ class Canvas:
         """A supine scan, head first, slices numbered from the head."""
         count = len(self.grid.z)
         slices = tuple(Slice(count - k, float(z), float(z)) for k, z in enumerate(self.grid.z))
-        return Acquisition(patient_position="HFS", modality="CT", slices=slices)
+        return Acquisition(patient_position="HFS", slices=slices)
 
 
 def lesion_shape(form: VertebraForm, lesion: PhantomLesion) -> Shape:

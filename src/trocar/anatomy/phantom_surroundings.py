@@ -46,7 +46,7 @@ class Tissue:
     hu: float
 
 
-def _by_level(column: Column, table: Table, levels: tuple[Level, ...]) -> NDArray[np.float64]:
+def _by_level(table: Table, levels: tuple[Level, ...]) -> NDArray[np.float64]:
     """Rows of a table interpolated over ``levels``; its keys are level names."""
     places = {str(v): n for n, v in enumerate(MEASURED_LEVELS)}
     known = sorted((places[name], row) for name, row in table.items())
@@ -73,7 +73,7 @@ def _tube(
     It runs on above or below the table's levels where told; ``flip`` puts it on the other side.
     """
     levels = _span(table)
-    rows = _by_level(column, table, levels)
+    rows = _by_level(table, levels)
     centres = np.array([column[v].pose.origin_mm for v in levels])
     rows[:, 0] *= -1.0 if flip else 1.0
     nodes = np.column_stack([centres[:, 2], centres[:, 0] + rows[:, 0], centres[:, 1] + rows[:, 1], rows[:, 2:4]])
@@ -107,7 +107,7 @@ FLANK_MM = 24.0
 
 
 def _cage(column: Column, inset_mm: float) -> Tube:
-    rows = _by_level(column, _CAGE, MEASURED_LEVELS)
+    rows = _by_level(_CAGE, MEASURED_LEVELS)
     centres = np.array([column[v].pose.origin_mm for v in MEASURED_LEVELS])
     y = centres[:, 1] + rows[:, 2] - rows[:, 1]
     nodes = np.column_stack([centres[:, 2], centres[:, 0] * 0.5, y, rows[:, :2] - inset_mm])
@@ -116,8 +116,8 @@ def _cage(column: Column, inset_mm: float) -> Tube:
 
 def skin(column: Column) -> Tube:
     """The outline of the trunk."""
-    cage = _by_level(column, _CAGE, MEASURED_LEVELS)
-    back = _by_level(column, _BACK, MEASURED_LEVELS)[:, 0]
+    cage = _by_level(_CAGE, MEASURED_LEVELS)
+    back = _by_level(_BACK, MEASURED_LEVELS)[:, 0]
     centres = np.array([column[v].pose.origin_mm for v in MEASURED_LEVELS])
     half_width, half_depth = cage[:, 0] + FLANK_MM + 12.0, cage[:, 1] + FLANK_MM
     y = centres[:, 1] + back - half_depth
@@ -428,7 +428,7 @@ def rib_path(column: Column, level: Level, side: Side) -> NDArray[np.float64]:
     bend = form.pose.to_world(facing + np.array([side.sign * 9.0, 8.0, -3.0]))
     number = int(level.value[1:])
     reach = _RIB_REACH_DEG.get(number, 150.0)
-    half_width, half_depth, back = _by_level(column, _CAGE, (level,))[0]
+    half_width, half_depth, back = _by_level(_CAGE, (level,))[0]
     centre = form.pose.origin_mm
     first = np.degrees(np.arcsin(min((abs(bend[0] - 0.5 * centre[0]) + 8.0) / half_width, 0.9)))
     angles = np.radians(np.linspace(first, reach, max(3, int(reach / 11.0))))

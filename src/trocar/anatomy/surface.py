@@ -49,7 +49,7 @@ class Surface:
         if ct is None:
             return cls(volume)
         hu = ct.onto(volume, outside=float("nan")).array
-        return cls(replace(volume, array=_placed_by_hu(volume.array, inside, hu, mask.spacing_mm)), volume)
+        return cls(replace(volume, array=_placed_by_hu(volume.array, inside, hu)), volume)
 
     @property
     def without_ct(self) -> Surface:
@@ -75,7 +75,7 @@ def _maurer(inside: NDArray[np.uint8], spacing_mm: tuple[float, float, float]) -
 
 
 def _placed_by_hu(
-    distance: NDArray[np.float32], inside: NDArray[np.bool_], hu: NDArray[np.float32], spacing_mm: tuple[float, ...]
+    distance: NDArray[np.float32], inside: NDArray[np.bool_], hu: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """The distance with voxels at the wall replaced by half a voxel times the bone they lack or hold.
 
@@ -140,11 +140,6 @@ class Grid:
         x, y, z = self.axes_mm
         zz, yy, xx = np.meshgrid(z, y, x, indexing="ij")
         return self.pose.to_world(np.stack([xx, yy, zz], axis=-1))
-
-    def index_zyx(self, points_mm: ArrayLike) -> NDArray[np.float64]:
-        """Fractional array indices ``(..., 3)``, order z, y, x, of LPS positions."""
-        local = self.pose.to_local(points_mm) / self.step_mm - np.asarray(self.low)
-        return local[..., ::-1]
 
 
 def voxels_in(pose: Pose, volume: Volume) -> NDArray[np.float64]:

@@ -200,8 +200,6 @@ def _acquisition(chosen: list[Instance], stack: Stack, digests: dict[str, str]) 
     return Acquisition(
         positions.pop() or None if len(positions) == 1 else None,
         str(header.get("SeriesInstanceUID") or "") or None,
-        str(header.get("StudyDate") or "") or None,
-        "CT",
         _listed_slices(stack),
         digests,
     )

@@ -31,7 +31,7 @@ def _slice(plan: Plan, trajectory: Trajectory, view: View, others: tuple[Traject
     return Picture(
         view.name + tag,
         title,
-        _caption(trajectory, view),
+        _caption(view),
         _alt(trajectory, view),
         slice_picture(plan, trajectory, view, others),
     )
@@ -58,7 +58,7 @@ def _profile(plan: Plan, trajectory: Trajectory, tag: str) -> Picture:
     )
 
 
-def _caption(trajectory: Trajectory, view: View) -> str:
+def _caption(view: View) -> str:
     if view.name.startswith("along"):
         shown = "The whole needle lies in this plane and is drawn at its true diameter."
     elif view.name == "across":

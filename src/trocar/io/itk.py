@@ -41,7 +41,7 @@ def read_itk(path: Path) -> Stored:
         last = str(error).strip().splitlines()[-1]
         raise ImageError(f"{path.name} is damaged or cut short ({last}): copy or convert it again.") from error
     acquisition = Acquisition(digests={p.name: file_digest(p) for p in files})
-    return Stored(path.name, sitk.GetArrayFromImage(image), _affine(image), acquisition=acquisition)
+    return Stored(path.name, sitk.GetArrayFromImage(image), affine_of(image), acquisition=acquisition)
 
 
 def _header_text(path: Path) -> str:
@@ -87,7 +87,8 @@ def _check_kind(reader: Any, path: Path) -> None:
         raise ImageError(f"{path.name} lies in the space {space}, not in the patient: save it in LPS or RAS.")
 
 
-def _affine(image: Any) -> NDArray[np.float64]:
+def affine_of(image: sitk.Image) -> NDArray[np.float64]:
+    """Index ijk to LPS mm of an image that SimpleITK has read."""
     affine = np.eye(4)
     affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
     affine[:3, 3] = image.GetOrigin()

@@ -23,6 +23,7 @@ from trocar.io.nifti import read_nifti
 from trocar.io.nifti_names import header_names
 from trocar.io.source import existing, file_digest
 from trocar.io.stored import Stored
+from trocar.io.volume_file import NIFTI_SUFFIXES, is_volume_file
 from trocar.volume import Volume
 
 Source: TypeAlias = "str | os.PathLike[str] | Dataset | Volume | NDArray[Any]"
@@ -50,13 +51,11 @@ def _numbers(stored: Stored, says: dict[int, Meaning] | None = None) -> LabelMap
 
 def _from_path(path: Path) -> LabelMap:
     name = path.name.lower()
-    if name.endswith((".nii", ".nii.gz")):
+    if name.endswith(NIFTI_SUFFIXES):
         return _numbers(read_nifti(path), header_names(path))
-    if name.endswith((".nrrd", ".mha", ".mhd")) and not slicer.is_segmentation(path):
-        return _numbers(read_itk(path))
-    if name.endswith(".nrrd"):
+    if name.endswith(".nrrd") and slicer.is_segmentation(path):
         return _hashed(slicer.open_segmentation(path), path)
-    return _dicom(path)
+    return _numbers(read_itk(path)) if is_volume_file(path) else _dicom(path)
 
 
 def _hashed(opened: LabelMap, path: Path) -> LabelMap:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from trocar.anatomy.schemes import Kind, Meaning, by_code, by_name, is_known, looks_like_level
 from trocar.errors import ImageError, LabelSchemeError
+from trocar.io.itk import affine_of
 from trocar.io.label_map import LabelMap, layer
 from trocar.io.stored import Stored
 from trocar.measure import Finding, Severity
@@ -42,7 +43,7 @@ def open_segmentation(path: Path) -> LabelMap:
     if image.GetDimension() != 3:
         raise ImageError(f"{path.name} has {image.GetDimension()} axes in space: save the segmentation again.")
     meanings, findings = segments(image, path.name)
-    affine = _affine(image)
+    affine = affine_of(image)
     layers = tuple(
         layer(Stored(path.name, array, affine), {v: m for (at, v), m in meanings.items() if at == n})
         for n, array in enumerate(_layers(image))
@@ -54,13 +55,6 @@ def _layers(image: sitk.Image) -> list[NDArray[Any]]:
     """The layers as arrays ``[k, j, i]``."""
     array = sitk.GetArrayFromImage(image)
     return [array] if array.ndim == 3 else [np.ascontiguousarray(array[..., n]) for n in range(array.shape[-1])]
-
-
-def _affine(image: sitk.Image) -> NDArray[np.float64]:
-    affine = np.eye(4)
-    affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
-    affine[:3, 3] = image.GetOrigin()
-    return affine
 
 
 def segments(image: sitk.Image, title: str) -> tuple[dict[tuple[int, int], Meaning], tuple[Finding, ...]]:

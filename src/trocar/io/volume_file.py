@@ -10,11 +10,9 @@ from trocar.io.nifti import read_nifti
 from trocar.io.source import existing
 from trocar.io.stored import Stored
 
-_NIFTI = (".nii", ".nii.gz")
-_ITK = (".nrrd", ".mha", ".mhd")
-
-#: How the names of volume files end, in lower case.
-VOLUME_SUFFIXES = _NIFTI + _ITK
+#: How the names of volume files end, in lower case: those that nibabel reads, and all.
+NIFTI_SUFFIXES = (".nii", ".nii.gz")
+VOLUME_SUFFIXES = (*NIFTI_SUFFIXES, ".nrrd", ".mha", ".mhd")
 
 
 def is_volume_file(path: str | os.PathLike[str]) -> bool:
@@ -31,4 +29,4 @@ def read_volume_file(path: str | os.PathLike[str]) -> Stored:
     found = existing(path)
     if not is_volume_file(found):
         raise ImageError(f"{found.name} is not a volume file: use one ending in {', '.join(VOLUME_SUFFIXES)}.")
-    return read_nifti(found) if found.name.lower().endswith(_NIFTI) else read_itk(found)
+    return read_nifti(found) if found.name.lower().endswith(NIFTI_SUFFIXES) else read_itk(found)

@@ -41,6 +41,15 @@ class Code:
     meaning: str
 
 
+#: UCUM units that read differently on paper.
+_UNITS = {"1": "", "deg": "°", "[hnsf'U]": "HU"}
+
+
+def unit_text(unit: str) -> str:
+    """A UCUM unit as it is printed."""
+    return _UNITS.get(unit, unit)
+
+
 @dataclass(frozen=True)
 class Measure:
     """One number: its name, value, UCUM unit, interval and how it was come by.
@@ -60,7 +69,7 @@ class Measure:
     code: Code | None = None
 
     def __str__(self) -> str:
-        unit = {"1": "", "deg": "°", "[hnsf'U]": "HU"}.get(self.unit, self.unit)
+        unit = unit_text(self.unit)
         small = self.unit == "1" and 0.0 < abs(self.value) < 0.1
         text = f"{self.value:.2g}" if small else f"{self.value + 0.0:.1f}"
         if self.low is not None and self.high is not None:

@@ -11,12 +11,12 @@ from importlib.metadata import version
 from pathlib import PurePath
 
 from trocar import __version__
-from trocar.measure import Measure
+from trocar.measure import Measure, unit_text
 from trocar.planning.access import APPROACHES, Margins
 from trocar.planning.trajectory import Trajectory
 from trocar.reporting.content import Badge, Table
 from trocar.reporting.first_page import clearance_table, verdict
-from trocar.reporting.words import amount, is_probability, number, plain, title, unit_text
+from trocar.reporting.words import amount, is_probability, number, plain, title
 from trocar.treatment import Option, Plan
 
 _PACKAGES = ("numpy", "scipy", "numba", "SimpleITK", "pydicom", "highdicom", "scikit-image", "matplotlib", "typst")

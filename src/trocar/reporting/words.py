@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 
-from trocar.measure import Measure
+from trocar.measure import Measure, unit_text
 
-#: UCUM units that read differently on paper.
-_UNITS = {"1": "", "deg": "°", "[hnsf'U]": "HU"}
 #: American names in label schemes, in the spelling of the report.
 _BRITISH = {"esophagus": "oesophagus"}
 
@@ -24,11 +22,6 @@ def title(name: str) -> str:
     """The same with a capital."""
     text = plain(name)
     return text[:1].upper() + text[1:]
-
-
-def unit_text(unit: str) -> str:
-    """A UCUM unit as it is printed."""
-    return _UNITS.get(unit, unit)
 
 
 def number(value: float, unit: str = "mm") -> str:

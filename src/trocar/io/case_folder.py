@@ -61,10 +61,10 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
             path = holding / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
+        for name in files:  # every folder first: what cannot be made is found before anything is replaced
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
         for name in files:
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(holding / name, target)
+            os.replace(holding / name, folder / name)
     except OSError as error:
         raise OutputError(f"{folder} cannot be written to ({error.strerror}): nothing more was written.") from None
     finally:

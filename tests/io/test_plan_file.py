@@ -1,0 +1,99 @@
+"""``plan.json``: there and back to an equal plan, and what is no plan."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trocar.anatomy.levels import Level
+from trocar.errors import CaseFileError
+from trocar.geometry import Side
+from trocar.io.plan_file import SCHEMA, from_json, read_plan, to_json
+from trocar.measure import Code, Finding, Measure, Severity
+from trocar.planning.instrument import Needle
+from trocar.planning.trajectory import Clearance, Grade, Trajectory
+from trocar.procedures.vertebroplasty import Vertebroplasty
+from trocar.treatment import Option, Plan, Provenance
+
+
+def made() -> Plan:
+    rng = np.random.default_rng(5)
+    path = Trajectory(
+        Level.T12,
+        Side.RIGHT,
+        "extrapedicular",
+        Needle.of_gauge(13),
+        *(rng.normal(scale=100.0, size=3) for _ in range(3)),
+        clearances=(Clearance("canal", 1.0 / 3.0, 0.7, 2.0), Clearance("lung_right", 6.1, 0.5, 3.0)),
+        breach_probability=Measure("breach_probability", 0.1, "1", 0.05, 0.2, "95 %", "1024 Sobol points"),
+        measures=(Measure("length", 99.5, "mm"),),
+    )
+    finding = Finding(Severity.CAUTION, "Abstand 3 mm: «eng»", "Maß")
+    return Plan(
+        Vertebroplasty(level=Level.T12, canal_margin_mm=2.5, position="FFP"),
+        None,
+        (Option((path, path), "Best.", (Measure("slack", 0.1 + 0.2, "mm"),), (finding,)),),
+        ("aorta", "lung_left"),
+        (Measure("body_width", 31.0, "mm", code=Code("SCT", "123", "width")),),
+        (finding,),
+        Provenance((("a.dcm", "00ff"),), "totalseg-v2", "1.2", "1.3", "FFS", (2.5, 0.7, 0.7), ("spinal_canal",)),
+    )
+
+
+def test_a_plan_comes_back_equal_to_the_last_bit() -> None:
+    plan = made()
+    assert from_json(to_json(plan)) == plan
+    assert to_json(from_json(to_json(plan))) == to_json(plan)
+
+
+def test_another_plan_is_not_equal() -> None:
+    text = to_json(made())
+    moved = text.replace('"value_mm": 6.1', '"value_mm": 6.1000000000000005')
+    assert moved != text
+    assert from_json(moved) != made()
+
+
+def test_the_layout_others_read() -> None:
+    d = json.loads(to_json(made()))
+    assert d["schema"] == SCHEMA == "trocar-plan/1"
+    assert d["not_checked"] == ["aorta", "lung_left"]
+    path = d["options"][0]["trajectories"][1]
+    assert [len(path[name]) for name in ("skin_mm", "entry_mm", "target_mm")] == [3, 3, 3]
+    assert (path["side"], path["level"], path["approach"]) == ("right", "T12", "extrapedicular")
+    assert path["instrument"]["outer_diameter_mm"] == 2.413
+    assert path["clearance_mm"] == {"canal": 1.0 / 3.0, "lung_right": 6.1}
+    assert path["breach_probability"] == 0.1
+    assert path["grade"] == Grade.SHORT.value
+
+
+def test_a_plan_without_its_images_says_so() -> None:
+    with pytest.raises(ValueError, match="read without its images"):
+        _ = from_json(to_json(made())).anatomy
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "not JSON"),
+        ("[1, 2]", "schema None is not"),
+        ('{"schema": "trocar-plan/2"}', "schema 'trocar-plan/2' is not 'trocar-plan/1'"),
+        ('{"schema": "trocar-plan/1"}', "damaged"),
+        (to_json(made()).replace('"right"', '"middle"'), "damaged"),
+        (to_json(made()).replace("vertebroplasty", "magic"), "damaged"),
+        (to_json(made()).replace('"canal_margin_mm": 2.5', '"canal_margin_mm": 250'), "outside 0 to 10"),
+    ],
+)
+def test_what_is_no_plan_is_refused(text: str, said: str) -> None:
+    with pytest.raises(CaseFileError, match=said):
+        from_json(text)
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(CaseFileError, match="cannot be read"):
+        read_plan(tmp_path / "none.json")
+    (tmp_path / "plan.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(CaseFileError, match="cannot be read"):
+        read_plan(tmp_path)

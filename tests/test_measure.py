@@ -1,0 +1,42 @@
+"""Numbers with names, and the ranges they may lie in."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from trocar.measure import Finding, Measure, Range, Severity, worst
+
+
+@pytest.mark.parametrize("value", [0.5, 8, 3.3])
+def test_both_ends_of_a_range_are_allowed(value: float) -> None:
+    assert Range(0.5, 8.0, "mL").check("volume_ml", value) == value
+
+
+@pytest.mark.parametrize("value", [0.49, 40, math.nan, math.inf, "3", None])
+def test_what_lies_outside_is_refused_with_value_bounds_and_owner(value: float) -> None:
+    with pytest.raises(ValueError, match=rf"^volume_ml={value} is outside 0.5 to 8 mL for Vertebroplasty\.$"):
+        Range(0.5, 8.0, "mL").check("volume_ml", value, "Vertebroplasty")
+
+
+@pytest.mark.parametrize(
+    ("measure", "text"),
+    [
+        (Measure("width", 7.123, "mm"), "7.1 mm"),
+        (Measure("width", 7.123, "mm", 6.5, 7.7), "7.1 (6.5 to 7.7) mm"),
+        (Measure("angle", -3.04, "deg"), "-3.0°"),
+        (Measure("density", 131.2, "[hnsf'U]"), "131.2 HU"),
+        (Measure("share", 0.000977, "1"), "0.00098"),
+        (Measure("rest", 1e-18, "mm"), "0.0 mm"),
+    ],
+)
+def test_a_measure_reads_as_people_write_it(measure: Measure, text: str) -> None:
+    assert str(measure) == text
+
+
+def test_a_stop_outweighs_any_number_of_cautions() -> None:
+    findings = (*[Finding(Severity.CAUTION, "c")] * 3, Finding(Severity.STOP, "s", "because"))
+    assert worst(findings) is Severity.STOP
+    assert worst(()) is None
+    assert str(findings[-1]) == "stop: s (because)"

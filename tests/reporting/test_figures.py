@@ -144,6 +144,7 @@ def test_the_same_plan_gives_the_same_bytes(plan: Plan):
         ("liver", "other organ"),
         ("canal_L1", "spinal canal"),
         ("iliac_artery_left", "other vessel"),
+        ("pulmonary_trunk", "other vessel"),
     ],
 )
 def test_each_structure_has_its_stroke(name, label):
@@ -158,6 +159,7 @@ def test_each_structure_has_its_stroke(name, label):
         "rib_left_9",
         "vertebrae_L1",
         "autochthon_left",
+        "quadratus_lumborum_left",
         "sacrum",
         "neighbouring_vertebrae",
         "endplate_inferior",

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from trocar.planning.access import Kind, kind_of
+
 ORANGE = "#E69F00"
 SKY = "#56B4E9"
 GREEN = "#2FC79B"  # Okabe-Ito's bluish green, lightened for a dark panel
@@ -36,26 +38,30 @@ class Stroke:
 BODY = Stroke("vertebral body", SKY)
 PEDICLE = Stroke("pedicle", GREEN)
 CANAL = Stroke("spinal canal", VERMILION, width_pt=1.5)
+VESSEL = Stroke("other vessel", PURPLE, (1, 1.4), 1.5)
 ORGAN = Stroke("other organ", GREY, (1, 1.4))
 BONE = Stroke("arch, processes", SKY, (1, 1.6), 0.9)
 
 _STROKES = (
-    (r"(spinal_)?canal.*", CANAL),
-    ("spinal_cord", Stroke("spinal cord", ORANGE, (4, 1.5))),
-    (r".*foram.*", Stroke("root foramen", ORANGE, (1, 1.4), 1.5)),
+    (r"spinal_cord", Stroke("spinal cord", ORANGE, (4, 1.5))),
     (r"aorta", Stroke("aorta", PURPLE, width_pt=1.5)),
     (r"inferior_vena_cava", Stroke("inferior vena cava", PURPLE, (4, 1.5), 1.5)),
-    (r".*(artery|vein|vena|carotid|iliac|vertebral_a).*", Stroke("other vessel", PURPLE, (1, 1.4), 1.5)),
-    (r"(lung|pleura).*", Stroke("lung", GREY, (6, 1.5, 1, 1.5), 1.4)),
+    (r"heart", ORGAN),
     (r"kidney_(left|right)", Stroke("kidney", GREY, (3, 1.5))),
 )
 
-#: Structures that are not outlined: they guide nobody's needle here, or are drawn as bone already.
-_SILENT = re.compile(
-    r"(rib|costal|sternum|sacrum|hip|femur|scapula|clavicula|humerus|skull|intervertebral|vertebra|neighbouring"
-    r"|pedicle|bone_wall|endplate|anterior_cortex"
-    r"|gluteus|autochthon|iliopsoas|psoas|muscle|body|skin|fat|subcutaneous|back).*"
-)
+#: The rest by what they are to a needle. What it may pass, and other bones, are not outlined: they guide nobody's
+#: needle here, or are drawn as bone already.
+_OF_KIND = {
+    Kind.CANAL: CANAL,
+    Kind.ROOT: Stroke("root foramen", ORANGE, (1, 1.4), 1.5),
+    Kind.LUNG: Stroke("lung", GREY, (6, 1.5, 1, 1.5), 1.4),
+    Kind.VESSEL: VESSEL,
+    Kind.ORGAN: ORGAN,
+}
+
+#: Clearances that are of the vertebra itself, or of several bones together: no structure's names.
+_NO_STRUCTURE = re.compile(r"(pedicle|bone_wall|endplate|anterior_cortex|neighbouring|ribs).*")
 
 
 def stroke(structure: str) -> Stroke | None:
@@ -63,6 +69,5 @@ def stroke(structure: str) -> Stroke | None:
     for pattern, found in _STROKES:
         if re.fullmatch(pattern, structure):
             return found
-    if _SILENT.fullmatch(structure):
-        return None
-    return ORGAN
+    kind = None if _NO_STRUCTURE.fullmatch(structure) else kind_of(structure)
+    return _OF_KIND.get(kind) if kind else None

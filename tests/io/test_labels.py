@@ -22,6 +22,7 @@ from trocar.io.ct import read_ct
 from trocar.io.labels import read_labels
 from trocar.io.onto_grid import overlap
 from trocar.measure import Severity
+from trocar.planning.access import Kind, kind_of
 from trocar.volume import Volume
 
 from ..anatomy.spine import numbered, numbers_of, spine
@@ -302,6 +303,7 @@ def test_slicer_segments_that_overlap(tmp_path: Path):
     assert set(found.structures) == {"spinal_canal", "kidney_left", "my_lesion"}
     np.testing.assert_array_equal(found.structures["spinal_canal"].onto(CT).array, canal)
     assert "no scheme here uses: my lesion" in texts(found)
+    assert kind_of("my_lesion") is Kind.ORGAN  # as the note says
 
 
 def test_a_slicer_segment_named_like_a_vertebra_that_is_none(tmp_path: Path):

@@ -104,6 +104,6 @@ def _told(unknown: list[str]) -> tuple[Finding, ...]:
         Finding(
             Severity.NOTE,
             f"segments by names that no scheme here uses: {', '.join(sorted(unknown))}.",
-            "they are kept under those names, and no margin is set for them",
+            "they are kept under those names; what is not named as muscle, fat or bone is avoided like an organ",
         ),
     )

@@ -86,11 +86,11 @@ def _junction(
 
 
 def _behind(surface: Surface, pose: Pose, x: float, z: float, y_inside: float) -> Vector:
-    """The bone's rear surface at (x, z), looked for from ``y_inside`` backwards."""
+    """The bone's rearmost surface at (x, z): a gap between pedicle and process does not end it."""
     y = np.arange(y_inside - 5.0, y_inside + 40.0, 0.5)
     points = np.column_stack([np.full(len(y), x), y, np.full(len(y), z)])
     inside = np.flatnonzero(surface.at(pose.to_world(points)) < 0.0)
-    start = points[inside[0]] if len(inside) else np.array([x, y_inside, z])
+    start = points[inside[-1]] if len(inside) else np.array([x, y_inside, z])
     depth = float(exit_mm(surface, pose.to_world(start)[None], pose.posterior)[0]) if len(inside) else 0.0
     return start + np.array([0.0, depth, 0.0])
 

@@ -146,7 +146,7 @@ def test_what_the_labels_lack_is_not_checked(lumbar: Anatomy) -> None:
 
 
 def test_the_entry_a_finger_finds_lies_where_200_patients_have_it(lumbar: Anatomy) -> None:
-    """C07, C08. Bone entry to midline 20.6 ± 2.0 mm at L1 to 29.8 ± 2.9 mm at L5 (unilateral transpedicular, 200 CTs)."""
+    """C07, C08. Bone entry to midline 20.6 ± 2.0 mm at L1 to 29.8 ± 2.9 mm at L5, 200 CTs, one-sided."""
     aside = []
     for level in LUMBAR_LEVELS:
         vertebra = lumbar.vertebra(level)

@@ -18,6 +18,7 @@ from trocar.anatomy.skin import SkinExit, skin_exit
 from trocar.anatomy.vertebra import Vertebra
 from trocar.geometry import LEFT, POSTERIOR, SUPERIOR, Vector, frozen
 from trocar.measure import Finding, Measure, Range, Severity
+from trocar.planning.access import APPROACHES
 from trocar.planning.position import NeedleAngles, PatientPosition, angles_of
 from trocar.planning.spoken import PEN_MM, aside, lines
 from trocar.planning.trajectory import Trajectory
@@ -326,11 +327,7 @@ _LANDMARKS = {
     "lumbar": ("articular_transverse_junction", "transverse_tip"),
     "thoracic": ("rib_transverse_notch", "transverse_tip"),
 }
-_SPOKEN = {
-    "articular_transverse_junction": "junction of superior articular and transverse process",
-    "rib_transverse_notch": "notch between rib and transverse process",
-    "transverse_tip": "tip of the transverse process",
-}
+_SPOKEN = {a.landmark_key: a.landmark for a in APPROACHES} | {"transverse_tip": "tip of the transverse process"}
 
 
 def _palpable(trajectory: Trajectory, anatomy: Anatomy, needle: SkinPoint) -> Palpable | None:

@@ -14,6 +14,7 @@ from enum import Enum
 from trocar.anatomy.levels import Level
 from trocar.errors import LevelError
 from trocar.measure import Range
+from trocar.planning.instrument import WALL_MM
 
 
 class Kind(Enum):
@@ -73,7 +74,7 @@ class Margins:
     on beside each. A margin of 0 allows contact, a negative one allows that much overlap.
     """
 
-    pedicle_wall_mm: float = _margin(1.0, "1.0 mm per side judged feasible for screws, PMC4857161")
+    pedicle_wall_mm: float = _margin(WALL_MM, "1.0 mm per side judged feasible for screws, PMC4857161")
     canal_mm: float = _margin(2.0, "medial breach above 2 mm is the significant one (Gertzbein-Robbins)")
     root_mm: float = _margin(2.0, "root lies 2.4 to 9.6 mm lateral of the pedicle (Lien 2007)")
     lung_mm: float = _margin(5.0, "our judgement")

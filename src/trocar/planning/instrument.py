@@ -42,7 +42,7 @@ class Needle:
         return cls(OUTER_DIAMETER_MM[gauge], length_mm, gauge, f"{gauge}G needle")
 
 
-#: Bone left on either side of a needle in the narrowest part of a pedicle, mm (PMC4857161).
+#: Bone left on either side of a needle in the narrowest part of a pedicle, mm: feasible for screws (PMC4857161).
 WALL_MM = 1.0
 #: Needles used for vertebroplasty, thickest first.
 VERTEBROPLASTY_GAUGES = (11, 13, 15)

@@ -97,7 +97,8 @@ def _window(box: Volume, points_mm: NDArray[np.float64], margin_mm: float) -> tu
     margin = margin_mm / np.asarray(box.spacing_mm)
     low = np.maximum(np.floor(index.min(axis=0) - margin).astype(int), 0)
     high = np.minimum(np.ceil(index.max(axis=0) + margin).astype(int) + 1, box.shape)
-    return tuple(slice(a, max(a, b)) for a, b in zip(low, high, strict=True))  # type: ignore[return-value]
+    k, j, i = (slice(a, max(a, b)) for a, b in zip(low, high, strict=True))
+    return k, j, i
 
 
 def _local_of(box: Volume, window: tuple[slice, slice, slice], pose: Pose) -> NDArray[np.float64]:

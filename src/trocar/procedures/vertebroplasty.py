@@ -85,6 +85,10 @@ class Vertebroplasty(Procedure):
     grid_pitch_mm: float = quantity(10.0, 2.0, 50.0, "mm", "Distance between the wires of the skin grid.")
     skin_cut_mm: float = quantity(15.0, 2.0, 40.0, "mm", "Length of the transverse skin cut.")
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._needle()  # a needle that cannot be is refused with the other fields
+
     def trajectories(self, anatomy: Anatomy) -> tuple[Option, ...]:
         """Every way in, best first; raises ``NoSafeTrajectory`` when none keeps the margins."""
         found = ways_in(

@@ -54,6 +54,17 @@ def test_index_and_position_are_inverse() -> None:
     assert volume.voxel_ml == pytest.approx(0.7 * 0.9 * 2.5 / 1000.0)
 
 
+def test_half_a_voxel_is_half_its_box_seen_along_a_direction() -> None:
+    """Along an axis half the spacing; along any direction half the extent of the voxel's eight corners."""
+    volume = Volume(np.zeros((4, 5, 6)), turned(25.0))
+    for axis, size in enumerate(SPACING):
+        assert volume.half_voxel_mm(volume.affine[:3, axis]) == pytest.approx(size / 2.0)
+    corners = volume.world_mm(list(itertools.product((-0.5, 0.5), repeat=3)))
+    for direction in np.random.default_rng(2).normal(size=(20, 3)):
+        extent = np.ptp(corners @ direction) / np.linalg.norm(direction)
+        assert volume.half_voxel_mm(direction) == pytest.approx(extent / 2.0)
+
+
 def test_a_crop_keeps_every_voxel_in_its_place() -> None:
     volume = Volume(np.random.default_rng(1).normal(size=(6, 7, 8)), turned(10.0))
     part = volume.crop((1, 2, 3), (5, 6, 9))

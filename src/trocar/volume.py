@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from trocar.errors import FrameMismatchError
-from trocar.geometry import frozen
+from trocar.geometry import frozen, unit
 from trocar.measure import Finding
 
 #: Affines closer than this (mm, over the corners of the grid) describe the same grid.
@@ -102,6 +102,11 @@ class Volume:
     def voxel_ml(self) -> float:
         """Volume of one voxel, millilitres."""
         return float(np.prod(self.spacing_mm)) / 1000.0
+
+    def half_voxel_mm(self, direction: ArrayLike) -> float:
+        """Half a voxel's extent along an LPS direction, mm: what the grid leaves open of a place along it."""
+        lengths = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return float(0.5 * np.abs(unit(direction) @ (self.affine[:3, :3] / lengths)) @ lengths)
 
     def world_mm(self, index_kji: ArrayLike) -> NDArray[np.float64]:
         """LPS positions of (fractional) array indices ``(..., 3)`` in the order k, j, i."""

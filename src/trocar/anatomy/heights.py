@@ -18,13 +18,6 @@ MIDLINE_SHARE = 0.2
 STATION_BAND_MM = 1.0
 
 
-def voxel_along_mm(surface: Surface, direction: Vector) -> float:
-    """The size of a voxel seen along ``direction``, mm."""
-    steps = surface.volume.affine[:3, :3]
-    cosines = np.abs((steps / np.linalg.norm(steps, axis=0)).T @ direction)
-    return float(np.linalg.norm(cosines * np.linalg.norm(steps, axis=0)))
-
-
 def uncertain(name: str, value: float, half_mm: float, method: str) -> Measure:
     """A distance in mm with half a voxel to either side."""
     return Measure(name, value, "mm", max(value - half_mm, 0.0), value + half_mm, "voxel", method)
@@ -34,7 +27,7 @@ def body_heights(surface: Surface, pose: Pose, plan: Footprint) -> Heights:
     """Anterior, middle and posterior height, each the median over columns near the midline at its station."""
     front = plan.centre_y_mm - plan.half_depth_mm + STATION_INSET_MM
     back = plan.centre_y_mm + plan.half_depth_mm - STATION_INSET_MM
-    half = voxel_along_mm(surface, pose.superior) / 2.0
+    half = surface.volume.half_voxel_mm(pose.superior)
     stations = {"anterior": front, "middle": (front + back) / 2.0, "posterior": back}
     where = {
         "anterior": f"{STATION_INSET_MM:g} mm behind the front wall",

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trocar.anatomy.frame import Core, Footprint, endplates, footprint, own_frame, pose_from
-from trocar.anatomy.heights import body_heights, no_heights, ratios, uncertain, voxel_along_mm, wedge_angle_deg
+from trocar.anatomy.heights import body_heights, no_heights, ratios, uncertain, wedge_angle_deg
 from trocar.anatomy.landmarks import landmarks
 from trocar.anatomy.lesion import look_at_walls, look_inside
 from trocar.anatomy.levels import Level
@@ -185,8 +185,8 @@ def _pedicle(isthmus: Isthmus, surface: Surface, pose: Pose) -> Pedicle:
     return Pedicle(
         side=isthmus.side,
         axis=isthmus.axis,
-        width=uncertain(f"{name}_width", isthmus.width_mm, voxel_along_mm(surface, across) / 2.0, wide),
-        height=uncertain(f"{name}_height", isthmus.height_mm, voxel_along_mm(surface, up) / 2.0, tall),
+        width=uncertain(f"{name}_width", isthmus.width_mm, surface.volume.half_voxel_mm(across), wide),
+        height=uncertain(f"{name}_height", isthmus.height_mm, surface.volume.half_voxel_mm(up), tall),
         transverse_angle=Measure(
             f"{name}_transverse_angle",
             transverse,
@@ -205,7 +205,7 @@ def _pedicle(isthmus: Isthmus, surface: Surface, pose: Pose) -> Pedicle:
 def _sizes(surface: Surface, layout: Layout) -> tuple[Measure, ...]:
     """Width and depth of body and canal, and the angle between the endplates."""
     plan, tube, pose = layout.plan, layout.tube, layout.pose
-    across, along = (voxel_along_mm(surface, v) / 2.0 for v in (pose.left, pose.posterior))
+    across, along = (surface.volume.half_voxel_mm(v) for v in (pose.left, pose.posterior))
     side_walls = "Distance between the side walls at mid-height, in front of the pedicles."
     ends = "Distance between front and back wall at mid-height, in the midplane."
     canal_wide = "Widest distance between the canal's side walls, typical over the height of the body."

@@ -16,7 +16,6 @@ from trocar.planning.clearance import (
     bone_along_mm,
     bone_clearance,
     endplate_clearances,
-    half_voxel_mm,
     structure_clearances,
     wall_clearances,
 )
@@ -163,7 +162,7 @@ def clearances(task: Task, found: Found) -> tuple[Clearance, ...]:
         out += wall_clearances(site.maps, site.vertebra, task.side, tip, way, stretch, radius, margins.pedicle_wall_mm)
     out += endplate_clearances(site.vertebra, site.maps.region, tip, way, WORKING_MM, radius, margins.endplate_mm)
     ahead = bone_along_mm(site.maps, tip, -way)
-    out.append(Clearance("anterior_cortex", ahead, half_voxel_mm(site.maps.region, way), margins.anterior_cortex_mm))
+    out.append(Clearance("anterior_cortex", ahead, site.maps.region.half_voxel_mm(way), margins.anterior_cortex_mm))
     return tuple(sorted(out, key=lambda c: c.value_mm - c.margin_mm))
 
 

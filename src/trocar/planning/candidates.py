@@ -19,7 +19,7 @@ from trocar.errors import LevelError
 from trocar.geometry import Side, Vector
 from trocar.measure import Range
 from trocar.planning.access import Approach, Margins
-from trocar.planning.clearance import bone_along_mm, half_voxel_mm
+from trocar.planning.clearance import bone_along_mm
 from trocar.planning.instrument import Needle
 from trocar.planning.maps import Maps, level_maps
 
@@ -195,7 +195,7 @@ def _floor_mm(
     region, terms = site.maps.region, []
     for plane in site.vertebra.endplates.values():
         nearest = np.minimum(-plane.height_mm(tips), -plane.height_mm(tips + WORKING_MM * ways))
-        terms.append((nearest - instrument.radius_mm - margins.endplate_mm, half_voxel_mm(region, plane.normal)))
+        terms.append((nearest - instrument.radius_mm - margins.endplate_mm, region.half_voxel_mm(plane.normal)))
     cortex = site.maps.sample(tips) - margins.anterior_cortex_mm
-    terms.append((cortex, half_voxel_mm(region, site.vertebra.frame.posterior)))
+    terms.append((cortex, region.half_voxel_mm(site.vertebra.frame.posterior)))
     return np.min([t for t, _ in terms], axis=0), np.any([t < -half for t, half in terms], axis=0)

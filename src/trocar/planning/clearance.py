@@ -55,13 +55,6 @@ def structure_clearances(
     return list(out.values())
 
 
-def half_voxel_mm(volume: Volume, direction: Vector) -> float:
-    """Half a voxel's extent along an LPS direction, mm."""
-    axes = volume.affine[:3, :3]
-    cosines = unit(direction) @ (axes / np.linalg.norm(axes, axis=0))
-    return float(0.5 * np.abs(cosines) @ np.linalg.norm(axes, axis=0))
-
-
 def wall_clearances(
     maps: Maps,
     vertebra: Vertebra,
@@ -85,7 +78,7 @@ def wall_clearances(
         Clearance(
             f"pedicle_wall_{name}",
             float(_to_surface(maps, axis, direction).min()) - radius,
-            half_voxel_mm(maps.region, direction),
+            maps.region.half_voxel_mm(direction),
             margin_mm,
         )
         for name, direction in named.items()
@@ -102,7 +95,7 @@ def bone_clearance(
     step = np.diag(maps.node_mm[::-1])
     slope = maps.sample(thinnest + step) - maps.sample(thinnest - step)
     flat = float(np.linalg.norm(slope)) == 0.0
-    half = 0.5 * float(maps.voxel_mm.min()) if flat else half_voxel_mm(maps.region, slope)
+    half = 0.5 * float(maps.voxel_mm.min()) if flat else maps.region.half_voxel_mm(slope)
     return Clearance("bone_wall", float(depth.min()) - radius, half, margin_mm)
 
 
@@ -132,7 +125,7 @@ def endplate_clearances(
         Clearance(
             f"endplate_{name}",
             float((-plane.height_mm(ends)).min()) - radius,
-            half_voxel_mm(region, plane.normal),
+            region.half_voxel_mm(plane.normal),
             margin_mm,
         )
         for name, plane in vertebra.endplates.items()

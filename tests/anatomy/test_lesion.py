@@ -117,8 +117,8 @@ def test_thick_slices_show_no_lesion_where_none_is() -> None:
     assert found.measure("lytic_volume").value == 0.0
 
 
-def test_a_coarse_scan_does_not_judge_walls() -> None:
-    found = l2(voxel_mm=(5.0, 3.0, 3.0), trabecular=1.6)
-    names = {m.name for m in found.measures}
-    told = any("too coarse" in f.text for f in found.findings)
-    assert told == ("posterior_wall_hole" not in names)
+@pytest.mark.parametrize(("row_mm", "judged"), [(1.0, True), (5.0, False)])
+def test_a_coarse_scan_does_not_judge_walls(row_mm: float, judged: bool) -> None:
+    found = l2(voxel_mm=(5.0, row_mm, row_mm), trabecular=1.6)
+    assert ("posterior_wall_hole" in {m.name for m in found.measures}) == judged
+    assert any("too coarse to tell whether the walls" in f.text for f in found.findings) != judged

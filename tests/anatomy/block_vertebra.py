@@ -68,7 +68,7 @@ class BlockVertebra:
 
     def mask(self, spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0), shift: float = 0.31) -> Volume:
         """Voxels ``[k, j, i]`` whose centres are bone; the grid does not hit the walls."""
-        reach = np.array([32.0, 62.0, 32.0]) + 25.0
+        reach = np.abs(self.pose.axes) @ np.array([34.0, 64.0, 34.0])
         count = [int(2 * reach[2 - a] / spacing_mm[a]) for a in range(3)]
         affine = np.eye(4)
         for a in range(3):

@@ -12,7 +12,7 @@ from scipy.ndimage import label
 from trocar.anatomy.labels import split
 from trocar.anatomy.levels import Level
 from trocar.anatomy.patient import build_anatomy
-from trocar.anatomy.reading import read_vertebra
+from trocar.anatomy.reading import measure_vertebra
 from trocar.anatomy.schemes import scheme
 from trocar.anatomy.vertebra import Part, Vertebra
 from trocar.geometry import Side
@@ -29,7 +29,7 @@ def read(shape: BlockVertebra) -> Vertebra:
     affine = bone.mask.affine.copy()
     affine[:3, 3] = bone.mask.world_mm((-30, -30, -30))
     ct = Volume(np.where(pad, 500.0, -50.0).astype(np.float32), affine)
-    return read_vertebra(bone, ct).vertebra
+    return measure_vertebra(bone, ct).vertebra
 
 
 @pytest.mark.parametrize("turn", [(0.0, 0.0, 0.0), (12.0, -8.0, 10.0), (-18.0, 6.0, -9.0)])

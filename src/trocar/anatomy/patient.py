@@ -12,7 +12,7 @@ from trocar.anatomy.heights import cobb_deg
 from trocar.anatomy.labels import Labels, union
 from trocar.anatomy.lesion import fracture
 from trocar.anatomy.levels import Level, neighbours
-from trocar.anatomy.reading import Bone, Reading, borders, read_vertebra
+from trocar.anatomy.reading import Bone, Reading, borders, measure_vertebra
 from trocar.anatomy.skin import body_mask
 from trocar.anatomy.surface import Surface
 from trocar.anatomy.vertebra import Vertebra
@@ -70,7 +70,7 @@ def build_anatomy(ct: Volume, labels: Labels) -> Anatomy:
     cannot be told apart stays in the result with ``whole=False`` and a finding that says why.
     """
     levels = sorted(labels.vertebrae, key=lambda v: v.order)
-    readings = {bone.level: read_vertebra(bone, ct) for bone in _bones(levels, ct, labels)}
+    readings = {bone.level: measure_vertebra(bone, ct) for bone in _bones(levels, ct, labels)}
     structures, derived = _passages(readings, ct, labels)
     return Anatomy(
         ct=ct,

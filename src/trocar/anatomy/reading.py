@@ -71,7 +71,7 @@ class Reading:
     layout: Layout | None = None
 
 
-def read_vertebra(bone: Bone, ct: Volume) -> Reading:
+def measure_vertebra(bone: Bone, ct: Volume) -> Reading:
     """Everything that one bone tells by itself; one that cannot be read comes back not whole, with the reason."""
     layout = lay_out(bone)
     if isinstance(layout, str):

@@ -95,7 +95,7 @@ def test_the_mark_is_for_the_position_asked_for() -> None:
 def test_fields_are_checked_whoever_constructs_it() -> None:
     with pytest.raises(ValueError, match=r"canal_margin_mm=40 is outside 0 to 10 mm for Vertebroplasty\."):
         Vertebroplasty(level=Level.L1, canal_margin_mm=40)
-    with pytest.raises(ValueError, match="outer_diameter_mm=0.1 is outside 0.3 to 12 mm"):
+    with pytest.raises(ValueError, match=r"outer_diameter_mm=0\.1 is outside 0.3 to 12 mm"):
         Vertebroplasty(level=Level.L1, outer_diameter_mm=0.1)
     with pytest.raises(ValueError, match="side='front' is not one of any, left, right"):
         Vertebroplasty(level=Level.L1, side="front")

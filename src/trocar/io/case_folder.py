@@ -18,8 +18,8 @@ from trocar.reporting.report import Report
 def check_folder(folder: str | Path, inputs: Iterable[str | Path] = ()) -> Path:
     """``folder`` as a path that may be written to.
 
-    Raises :class:`OutputError` when it is a file, or is, holds or lies inside one of ``inputs``'
-    own folders in a way that would mix results with images.
+    Raises :class:`OutputError` when it is a file, is one of ``inputs``, or lies inside one of them:
+    results do not go among the images.
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():

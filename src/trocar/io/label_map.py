@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from trocar.anatomy.schemes import Meaning
 from trocar.errors import ImageError
 from trocar.io.stored import Stored
-from trocar.measure import Finding
+from trocar.measure import Finding, Severity
 from trocar.volume import Volume
 
 #: Label numbers above this are no labels: the largest that any scheme here knows is 228.
@@ -74,3 +74,16 @@ def _check_whole(array: NDArray[Any], title: str) -> None:
             f"{title} holds {array[wrong][0]:g}; labels are whole numbers. It is an image or a probability map, "
             "or was resampled with interpolation: use nearest neighbour."
         )
+
+
+def kept_by_name(unknown: list[str]) -> tuple[Finding, ...]:
+    """What is told of segments that no scheme knows: they are kept, and avoided."""
+    if not unknown:
+        return ()
+    return (
+        Finding(
+            Severity.NOTE,
+            f"segments by names that no scheme here uses: {', '.join(sorted(unknown))}.",
+            "they are kept under those names; what is not named as muscle, fat or bone is avoided like an organ",
+        ),
+    )

@@ -21,7 +21,7 @@ from trocar.anatomy.schemes import (
     looks_like_level,
 )
 from trocar.errors import ImageError, LabelSchemeError
-from trocar.io.label_map import LabelMap, Layer
+from trocar.io.label_map import LabelMap, Layer, kept_by_name
 from trocar.io.stored import Stored
 from trocar.measure import Finding, Severity
 from trocar.volume import Volume
@@ -40,7 +40,7 @@ def open_segmentation(dataset: Dataset, title: str) -> LabelMap:
     says, unknown = _meanings(seg)
     check_unique(says, title)
     fractional = seg.segmentation_type == hd.seg.SegmentationTypeValues.FRACTIONAL
-    findings = _told(unknown) + (_cut_at_half(title) if fractional else ())
+    findings = kept_by_name(unknown) + (_cut_at_half(title) if fractional else ())
     layers = tuple(Layer(volume, says) for volume in _volumes(seg, title, fractional))
     return LabelMap(title, layers, "dicom-seg", findings)
 
@@ -57,11 +57,9 @@ def _meanings(seg: hd.seg.Segmentation) -> tuple[dict[int, Meaning], list[str]]:
     unknown: list[str] = []
     for number in (n for n in seg.segment_numbers if n):
         description = seg.get_segment_description(number)
-        meaning = _by_code(description) or _by_label(description)
-        if meaning is None:
-            unknown.append(description.segment_label)
-        else:
-            says[number] = meaning
+        says[number] = _by_code(description) or _by_label(description)
+        if not is_known(says[number]):
+            unknown.append(str(description.segment_label))
     return says, unknown
 
 
@@ -88,13 +86,13 @@ def _sct(code: Code) -> str | None:
     return next((value for value in code_values() if bare == Code(value, "SCT", "")), None)
 
 
-def _by_label(description: hd.seg.SegmentDescription) -> Meaning | None:
-    """What the segment's label says, where it names something that is known."""
+def _by_label(description: hd.seg.SegmentDescription) -> Meaning:
+    """What the segment's label says; a structure of that name where no scheme knows it."""
     label = str(description.segment_label)
     meaning = by_name(label)
     if meaning.kind is not Kind.VERTEBRA and looks_like_level(label):
         raise LabelSchemeError(f"segment {label!r} is not a vertebra: name it C1 to C7, T1 to T13, L1 to L6 or S1.")
-    return meaning if is_known(meaning) else None
+    return meaning
 
 
 def _volumes(seg: hd.seg.Segmentation, title: str, fractional: bool) -> Iterator[Volume]:
@@ -126,13 +124,6 @@ def _placed(volume: hd.Volume, array: NDArray[np.uint16], seg: hd.seg.Segmentati
     affine = np.asarray(volume.affine)[:, [2, 1, 0, 3]]
     frame = seg.get("FrameOfReferenceUID")
     return Stored(title, array, affine, str(frame) if frame else None).volume("label", 0.0)
-
-
-def _told(unknown: list[str]) -> tuple[Finding, ...]:
-    if not unknown:
-        return ()
-    text = f"segments whose codes and labels no scheme here knows were left out: {', '.join(sorted(unknown))}."
-    return (Finding(Severity.NOTE, text, "what they mark is not checked"),)
 
 
 def _cut_at_half(title: str) -> tuple[Finding, ...]:

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from trocar.anatomy.schemes import Kind, Meaning, by_code, by_name, is_known, looks_like_level
 from trocar.errors import ImageError, LabelSchemeError
 from trocar.io.itk import affine_of
-from trocar.io.label_map import LabelMap, layer
+from trocar.io.label_map import LabelMap, kept_by_name, layer
 from trocar.io.stored import Stored
-from trocar.measure import Finding, Severity
+from trocar.measure import Finding
 
 
 def is_segmentation(path: Path) -> bool:
@@ -74,7 +74,7 @@ def segments(image: sitk.Image, title: str) -> tuple[dict[tuple[int, int], Meani
         if not is_known(meaning):
             unknown.append(name)
         found[(int(_field(image, n, "Layer") or 0), int(_field(image, n, "LabelValue") or 1))] = meaning
-    return found, _told(unknown)
+    return found, kept_by_name(unknown)
 
 
 def _numbers(image: sitk.Image) -> list[int]:
@@ -95,15 +95,3 @@ def _by_terminology(tags: str) -> Meaning | None:
         return None
     side = parts[3].split("^")[1] if len(parts) > 3 and parts[3].count("^") >= 2 else None
     return by_code(parts[2].split("^")[1], side)
-
-
-def _told(unknown: list[str]) -> tuple[Finding, ...]:
-    if not unknown:
-        return ()
-    return (
-        Finding(
-            Severity.NOTE,
-            f"segments by names that no scheme here uses: {', '.join(sorted(unknown))}.",
-            "they are kept under those names; what is not named as muscle, fat or bone is avoided like an organ",
-        ),
-    )

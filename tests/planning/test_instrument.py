@@ -36,3 +36,8 @@ def test_a_short_needle_is_replaced_by_the_next_shaft_sold() -> None:
 def test_an_unknown_gauge_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"gauge=12 is not in the table \(8G, 10G, 11G"):
         Needle.of_gauge(12)
+
+
+def test_more_bone_asked_for_takes_a_thinner_needle() -> None:
+    gauges = [vertebroplasty_needle("lumbar", 6.0, wall_mm=wall).gauge for wall in (1.0, 1.7, 2.0)]
+    assert gauges == [11, 13, 15]

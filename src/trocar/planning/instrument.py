@@ -48,20 +48,22 @@ WALL_MM = 1.0
 VERTEBROPLASTY_GAUGES = (11, 13, 15)
 
 
-def least_pedicle_mm(instrument: Needle) -> float:
-    """The narrowest pedicle that keeps 1 mm of bone on either side of the needle."""
-    return instrument.outer_diameter_mm + 2.0 * WALL_MM
+def least_pedicle_mm(instrument: Needle, wall_mm: float = WALL_MM) -> float:
+    """The narrowest pedicle that keeps ``wall_mm`` of bone on either side of the needle."""
+    return instrument.outer_diameter_mm + 2.0 * wall_mm
 
 
-def vertebroplasty_needle(region: str, pedicle_mm: float | None = None, length_mm: float = DEFAULT_LENGTH_MM) -> Needle:
+def vertebroplasty_needle(
+    region: str, pedicle_mm: float | None = None, length_mm: float = DEFAULT_LENGTH_MM, wall_mm: float = WALL_MM
+) -> Needle:
     """The usual needle of a region (lumbar 11G, else 13G), thinner where the pedicle asks for it.
 
-    ``pedicle_mm`` is the measured width of a pedicle that the needle must pass, or None where it
-    passes beside it. The thinnest offered is 15G, whatever the pedicle.
+    ``pedicle_mm`` is the measured width of a pedicle that the needle must pass with ``wall_mm`` of bone
+    on either side, or None where it passes beside it. The thinnest offered is 15G, whatever the pedicle.
     """
     usual = 11 if region == "lumbar" else 13
     needles = [Needle.of_gauge(g, length_mm) for g in VERTEBROPLASTY_GAUGES if g >= usual]
-    fitting = [n for n in needles if pedicle_mm is None or least_pedicle_mm(n) <= pedicle_mm]
+    fitting = [n for n in needles if pedicle_mm is None or least_pedicle_mm(n, wall_mm) <= pedicle_mm]
     return fitting[0] if fitting else needles[-1]
 
 

@@ -112,7 +112,7 @@ def ways_in(
         cost = 0.0 if approach.name == usual.name else UNUSUAL_COST
         pair: list[Corridor] = []
         for side in sides:
-            needle = instrument or usual_needle(site, side, approach, length_mm)
+            needle = instrument or usual_needle(site, side, approach, length_mm, margins)
             seen = survey(site, side, approach, needle, margins=margins, target=target, hand=hand)
             paths = seen.corridors()
             if not paths:
@@ -167,10 +167,11 @@ def _usual(choice: Choice, approach: Approach) -> bool:
     )
 
 
-def usual_needle(site: Site, side: Side, approach: Approach, length_mm: float) -> Needle:
+def usual_needle(site: Site, side: Side, approach: Approach, length_mm: float, margins: Margins | None) -> Needle:
     """The needle that is usual at this level, thinner where the path goes through a narrow pedicle."""
+    wall = (margins or approach.margins).pedicle_wall_mm
     width = site.pedicle(side).width.value if approach.through_pedicle else None
-    return vertebroplasty_needle(site.level.region, width, length_mm)
+    return vertebroplasty_needle(site.level.region, width, length_mm, wall)
 
 
 def _half_middle_mm(site: Site) -> float:

@@ -92,7 +92,8 @@ def read_patient(
     progress: Progress,
 ) -> Anatomy:
     """The patient the shared options name; a missing one is a usage error."""
-    if (scan is None) == (input_ is None):
+    source = scan or input_
+    if source is None or (scan and input_):
         raise click.UsageError("give the scan once: a DICOM folder or zip, or a NIfTI, NRRD or MetaImage file.")
     if not labels:
         raise click.UsageError("give --labels: a label map of the same scan. 'trocar segment' can make one.")
@@ -102,8 +103,6 @@ def read_patient(
     from trocar.io.ct import read_ct
     from trocar.io.labels import read_labels
 
-    source = scan if scan is not None else input_
-    assert source is not None
     with callers_mistake():
         with progress.stage("reading the scan"):
             ct = read_ct(source, series=series)
@@ -366,14 +365,14 @@ def demo_command(out: Path, level_name: str, verbose: bool, quiet: bool) -> None
     The phantom has a wedge fracture. Its scan and labels are written beside the report, so that every
     other command can be tried on them.
     """
-    from trocar.anatomy.phantom import SCHEME, PhantomSpec, phantom
+    from trocar.anatomy.phantom import SCHEME, Fracture, PhantomSpec, phantom
     from trocar.io.case_folder import check_folder
     from trocar.io.phantom_files import write_phantom
 
     progress = Progress(verbose, quiet)
     level = parse_levels((level_name,))[0]
     with callers_mistake():
-        spec = PhantomSpec(levels=around(level), focus=level, fracture="wedge", fracture_percent=25.0)  # type: ignore[arg-type]
+        spec = PhantomSpec(levels=around(level), focus=level, fracture=Fracture.WEDGE, fracture_percent=25.0)
     folder = check_folder(out)
     with progress.stage("drawing the phantom"):
         patient = phantom(spec)
@@ -411,7 +410,7 @@ def compare_with_truth(plan: Plan, patient: Phantom) -> list[str]:
         lines.append(
             f"  {side.value} pedicle: width {pedicle.width.value:.1f} mm (drawn {drawn.width_mm:.1f}), "
             f"axis off by {float(pedicle.axis.distance_mm(drawn.axis.point_mm)):.1f} mm "
-            f"and {angle_deg(pedicle.axis.direction, drawn.axis.direction):.1f} deg"
+            f"and {angle_deg(pedicle.axis.direction, drawn.axis.direction):.1f}°"
         )
     heights = (found.heights.anterior, found.heights.middle, found.heights.posterior)
     both = ", ".join(f"{m.value:.1f} ({t:.1f})" for m, t in zip(heights, truth.heights_mm, strict=True))

@@ -157,3 +157,44 @@ def test_the_entry_a_finger_finds_lies_where_200_patients_have_it(lumbar: Anatom
     expected = np.linspace(20.6, 29.8, 5)
     assert np.all(np.abs(np.array(aside) - expected) < 3.0 * np.linspace(2.0, 2.9, 5))
     assert aside[-1] > aside[0] + 5.0
+
+
+def without(labels: Path, numbers: tuple[int, ...], to: Path) -> Path:
+    """The label file with some structures erased."""
+    image = sitk.ReadImage(str(labels))
+    array = sitk.GetArrayFromImage(image)
+    array[np.isin(array, numbers)] = 0
+    erased = sitk.GetImageFromArray(array)
+    erased.CopyInformation(image)
+    sitk.WriteImage(erased, str(to))
+    return to
+
+
+def touched(plan: Plan, mask: Mask, numbers: tuple[int, ...]) -> int:
+    """Points of any path's cylinder in voxels of these numbers."""
+    paths = [t for option in plan.options for t in option.trajectories]
+    return sum(int(np.isin(mask.at(cylinder(t), mask.array), numbers).sum()) for t in paths)
+
+
+@pytest.mark.parametrize("level", ["T12", "T11"])
+def test_half_a_lung_that_no_label_names_is_not_pierced(shared_data: Path, tmp_path: Path, level: str) -> None:
+    """Both lower lobes erased: the upper ones still make "lung_left" and "lung_right"."""
+    whole = shared_data / "lidc0001" / "lidc0001_lower_totalseg_mask.nii.gz"
+    ct = trocar.read_ct(shared_data / "lidc0001" / "lidc0001_lower_dicom.zip")
+    half = trocar.read_anatomy(without(whole, (11, 14), tmp_path / "half.nii.gz"), on=ct, scheme="totalseg-v2")
+    plan = trocar.plan(half, Vertebroplasty(level=level))
+    assert touched(plan, Mask(whole), (10, 11, 12, 13, 14)) == 0
+    assert any("in no label" in f.text for f in plan.findings)
+
+
+def test_hip_bones_that_no_label_names_are_not_pierced(shared_data: Path) -> None:
+    """Vertebrae alone are labelled; hips (90, 91) and sacrum (92) are looked up in the full file of version 1."""
+    folder = shared_data / "ts_example"
+    ct = trocar.read_ct(folder / "example_ct.nii.gz")
+    bare = trocar.read_anatomy(folder / LUMBAR_MASK["totalseg-v2"], on=ct, scheme="totalseg-v2")
+    plan = trocar.plan(bare, Vertebroplasty(level="L5"))
+    assert {"hip_left", "hip_right"} <= set(plan.not_checked)
+    full = Mask(folder / LUMBAR_MASK["totalseg-v1"])
+    paths = [t for o in plan.options for t in o.trajectories]
+    axes = [t.skin_mm + np.arange(0.0, t.skin_to_bone_mm, 0.25)[:, None] * t.direction for t in paths]
+    assert not any(np.isin(full.at(points, full.array), (90, 91)).any() for points in axes)

@@ -74,14 +74,18 @@ def test_every_margin_says_what_it_rests_on() -> None:
 
 
 def test_what_the_labels_lack_is_listed_and_never_clear() -> None:
-    assert not_checked(Level.L3, set()) == (
-        "spinal_cord", "aorta", "inferior_vena_cava", "kidney_left", "kidney_right", "colon", "small_bowel",
+    assert not_checked(Level.L3, {"vertebra_L2"}) == (
+        "spinal_cord", "aorta", "inferior_vena_cava", "kidney_left", "kidney_right", "colon", "small_bowel", "liver",
+        "spleen", "vertebra_L4",
     )  # fmt: skip
-    assert {"lung_left", "ribs"} <= set(not_checked(Level.L1, set()))
-    assert "iliac_vena_left" in not_checked(Level.L5, set())
-    seen = {"spinal_cord", "lung_left", "rib_left_9", "aorta"}
+    assert {"lung_left", "rib_left_12", "rib_right_12"} <= set(not_checked(Level.L1, set()))
+    assert {"iliac_vena_left", "hip_left", "hip_right", "sacrum"} <= set(not_checked(Level.L5, set()))
+    assert "sacrum" not in not_checked(Level.L5, {"vertebra_S1"})
+    seen = {"spinal_cord", "lung_left", "rib_left_9", "aorta", "vertebra_T8"}
     missing = not_checked(Level.T9, seen)
-    assert "lung_right" in missing
+    assert {"lung_right", "rib_right_9", "rib_left_10", "vertebra_T10"} <= set(missing)
     assert not seen & set(missing)
-    assert "ribs" not in missing
-    assert "ribs" in not_checked(Level.T9, {"aorta"})
+
+
+def test_a_rib_without_its_side_counts_for_both() -> None:
+    assert not {"rib_left_9", "rib_right_9"} & set(not_checked(Level.T9, {"rib_9"}))

@@ -15,6 +15,7 @@ from trocar.anatomy.levels import Level, neighbours
 from trocar.anatomy.reading import Bone, Reading, borders, measure_vertebra
 from trocar.anatomy.skin import body_mask
 from trocar.anatomy.surface import Surface
+from trocar.anatomy.unlabelled import unlabelled
 from trocar.anatomy.vertebra import Vertebra
 from trocar.errors import LevelError
 from trocar.geometry import SUPERIOR, Side, Vector
@@ -72,13 +73,15 @@ def build_anatomy(ct: Volume, labels: Labels) -> Anatomy:
     levels = sorted(labels.vertebrae, key=lambda v: v.order)
     readings = {bone.level: measure_vertebra(bone, ct) for bone in _bones(levels, ct, labels)}
     structures, derived = _passages(readings, ct, labels)
+    skin = body_mask(ct)
+    seen, told = unlabelled(ct, skin, labels)
     return Anatomy(
         ct=ct,
         vertebrae={v: _among_neighbours(v, readings) for v in levels},
-        structures={**labels.structures, **structures},
-        skin=body_mask(ct),
-        derived=derived,
-        findings=(*ct.findings, *labels.findings),
+        structures={**labels.structures, **structures, **seen},
+        skin=skin,
+        derived=derived | seen.keys(),
+        findings=(*ct.findings, *labels.findings, *told),
         scheme=labels.scheme,
         digests=labels.digests,
     )

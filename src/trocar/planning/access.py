@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import Enum
 
-from trocar.anatomy.levels import Level
+from trocar.anatomy.levels import Level, neighbours
 from trocar.errors import LevelError
 from trocar.measure import Range
 from trocar.planning.instrument import WALL_MM
@@ -37,7 +37,7 @@ _PASSABLE = (
 )  # fmt: skip
 _BONES = (
     "rib_", "sacrum", "hip_", "scapula", "sternum", "clavicula", "humerus", "femur", "skull", "costal_cartilage",
-    "vertebra",
+    "vertebra", "unlabelled_bone",
 )  # fmt: skip
 _VESSELS = ("aorta", "vena", "vein", "artery", "arteries", "iliac", "trunk", "heart", "atrial", "pulmonary")
 
@@ -52,7 +52,7 @@ def kind_of(structure: str) -> Kind | None:
         return Kind.CANAL
     if "foramen" in name or "foramina" in name or "root" in name:
         return Kind.ROOT
-    if name.startswith(("lung", "pleura")):
+    if name.startswith(("lung", "pleura", "unlabelled_air")):
         return Kind.LUNG
     if name.startswith(_BONES):
         return Kind.BONE
@@ -190,29 +190,56 @@ def approaches_for(level: Level) -> tuple[Approach, ...]:
 #: What should be labelled before a path at this region can be called clear.
 _EXPECTED = {
     "thoracic": (
-        "spinal_cord", "lung_left", "lung_right", "ribs", "aorta", "inferior_vena_cava", "esophagus", "liver", "spleen",
+        "spinal_cord", "lung_left", "lung_right", "aorta", "inferior_vena_cava", "esophagus", "liver", "spleen",
         "kidney_left", "kidney_right",
     ),
     "lumbar": ("spinal_cord", "aorta", "inferior_vena_cava", "kidney_left", "kidney_right", "colon", "small_bowel"),
 }  # fmt: skip
-#: What only some lumbar paths come near: the lung's recess reaches down to about L2, the great vessels divide at L4.
+#: What only some lumbar paths come near: the lung's recess reaches down to about L2, liver and spleen to L3, the
+#: great vessels divide at L4, where the iliac wings begin to stand beside the spine.
 _EXPECTED_FROM_TO = (
-    ("L1", "L1", ("ribs",)),
-    ("L1", "L2", ("lung_left", "lung_right")),
+    ("L1", "L2", ("rib_left_12", "rib_right_12", "lung_left", "lung_right")),
+    ("L1", "L3", ("liver", "spleen")),
     ("L4", "L6", ("iliac_artery_left", "iliac_artery_right", "iliac_vena_left", "iliac_vena_right")),
+    ("L4", "L6", ("hip_left", "hip_right", "sacrum")),
 )
+#: The last level with ribs.
+_RIBS = 12
 
 
 def expected_structures(level: Level) -> tuple[str, ...]:
-    """Structures that matter to a path at this level, by their names in the labels; "ribs" stands for any rib."""
+    """Structures that matter to a path at this level, by their names in the labels.
+
+    At thoracic levels the level's own ribs and the next lower pair are among them, and everywhere the
+    vertebrae above and below.
+    """
     near = (names for a, b, names in _EXPECTED_FROM_TO if Level(a).order <= level.order <= Level(b).order)
-    return _EXPECTED.get(level.region, ()) + tuple(name for names in near for name in names)
+    return _EXPECTED.get(level.region, ()) + tuple(n for names in near for n in names) + _ribs(level) + _beside(level)
+
+
+def _ribs(level: Level) -> tuple[str, ...]:
+    if level.region != "thoracic":
+        return ()
+    own = int(level.value[1:])
+    return tuple(f"rib_{side}_{n}" for n in (own, own + 1) if n <= _RIBS for side in ("left", "right"))
+
+
+def _beside(level: Level) -> tuple[str, ...]:
+    """The vertebrae above and below, T13 and L6 only where they are present (see :func:`not_checked`)."""
+    above, below = neighbours(level, frozenset(Level) - {Level.T13, Level.L6})
+    return tuple(f"vertebra_{v}" for v in (above, below) if v is not None and v is not Level.S1)
 
 
 def not_checked(level: Level, structures: frozenset[str] | set[str]) -> tuple[str, ...]:
-    """Expected structures that ``structures`` lacks: nobody looked at them."""
+    """Expected structures that ``structures`` lacks: nobody looked at them.
+
+    ``structures`` are names, those of vertebrae as "vertebra_T12". A rib labelled without its side
+    counts for both, the first sacral vertebra for the sacrum.
+    """
 
     def there(name: str) -> bool:
-        return any(s.startswith("rib_") for s in structures) if name == "ribs" else name in structures
+        if name.startswith("rib_"):
+            return name in structures or f"rib_{name.rsplit('_', 1)[1]}" in structures
+        return name in structures or (name == "sacrum" and "vertebra_S1" in structures)
 
     return tuple(name for name in expected_structures(level) if not there(name))

@@ -104,7 +104,7 @@ class Vertebroplasty(Procedure):
 
     def not_checked(self, anatomy: Anatomy) -> tuple[str, ...]:
         """Structures that matter at this level and that the labels lack."""
-        return not_checked(self.level, set(anatomy.structures))
+        return not_checked(self.level, {*anatomy.structures, *(f"vertebra_{v}" for v in anatomy.vertebrae)})
 
     def mark(self, trajectory: Trajectory, anatomy: Anatomy) -> SkinMark:
         """The mark on the skin for one path, for the position and grid that were asked for."""

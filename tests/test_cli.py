@@ -210,6 +210,8 @@ REFUSALS: dict[str, tuple[Spoil, int, str]] = {
     "no labels": (lambda f, t: ("plan", f.scan, "--level", "L2", "--out", t / "out"), 2, "--labels"),
     "no scan": (lambda f, t: ("plan", "--labels", f.labels, "--level", "L2", "--out", t / "out"), 2, "scan"),
     "a plan that is none": (lambda f, t: ("cite", _file(t / "plan.json")), 1, "JSON"),
+    "no name for the results": (lambda f, t: _plan(f, ""), 2, "empty path"),
+    "no name for the labels": (lambda f, t: _plan(f, t / "out", "--labels", ""), 2, "empty path"),
     "no plan": (lambda f, t: ("cite", t / "plan.json"), 1, "cannot be read"),
 }  # fmt: skip
 
@@ -239,6 +241,14 @@ def test_what_is_refused_is_said_and_writes_nothing(files: Files, tmp_path: Path
     assert "Traceback" not in result.output
     assert result.exception is None or isinstance(result.exception, SystemExit)
     assert _tree(tmp_path, files.dicom) == before
+
+
+def test_all_levels_names_those_that_are_cut(files: Files, tmp_path: Path) -> None:
+    scan = _cut(files, tmp_path, 25.0)
+    result = trocar(*_plan(files, tmp_path / "out", scan=scan, labels=tmp_path / "labels.nii.gz", level="all"))
+    assert result.exit_code == 0, result.output
+    assert "L3 was left out:" in result.stdout
+    assert {p.name for p in (tmp_path / "out").iterdir()} >= {"L1", "L2"}
 
 
 def test_demo_compares_with_the_truth(tmp_path: Path) -> None:

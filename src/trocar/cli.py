@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from trocar.treatment import Option, Plan, Procedure
 
 NOTICE = "Research software, not a medical device: do not base a treatment on it."
-REFUSED, MISUSED = 1, 2
+#: Exit codes: the world refuses; the user pressed Ctrl-C (128 + SIGINT, as shells count). Misuse is click's 2.
+REFUSED, INTERRUPTED = 1, 130
 DEFAULT_PROCEDURE = "vertebroplasty"
 
 
@@ -67,17 +68,28 @@ def options(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return apply
 
 
+class PathName(click.Path):
+    """A path that is not the empty string, which would mean the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path; an empty one is a usage error."""
+        if not str(value):
+            self.fail("an empty path was given: name a file or folder.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+A_PATH = PathName(path_type=Path)
+
+
 talk = options(
     click.option("-v", "--verbose", is_flag=True, help="Say how long each stage takes."),
     click.option("-q", "--quiet", is_flag=True, help="No progress on standard error."),
 )
 as_json = click.option("--json", "json_", is_flag=True, help="Print one JSON object instead of text.")
 images = options(
-    click.argument("scan", required=False, type=click.Path(path_type=Path)),
-    click.option("-i", "--input", "input_", type=click.Path(path_type=Path), help="The scan, if not given as SCAN."),
-    click.option(
-        "-s", "--labels", multiple=True, type=click.Path(path_type=Path), help="Label map; repeat for several files."
-    ),
+    click.argument("scan", required=False, type=A_PATH),
+    click.option("-i", "--input", "input_", type=A_PATH, help="The scan, if not given as SCAN."),
+    click.option("-s", "--labels", multiple=True, type=A_PATH, help="Label map; repeat for several files."),
     click.option("--scheme", multiple=True, help="What its numbers mean: a name from 'trocar list', or a JSON file."),
     click.option("--series", help="Series UID or number, where the folder holds several."),
 )
@@ -127,6 +139,9 @@ class Commands(click.Group):
         except TrocarError as error:
             click.echo(f"trocar: {error}", err=True)
             ctx.exit(REFUSED)
+        except KeyboardInterrupt:
+            click.echo("trocar: stopped; nothing more was written.", err=True)
+            ctx.exit(INTERRUPTED)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -198,7 +213,7 @@ def build_procedure(name: str, level: Level, fields: dict[str, Any]) -> Procedur
 @main.command("plan", cls=ProcedureCommand)
 @images
 @click.option("--level", "level_names", multiple=True, required=True, help="Vertebra, e.g. L1; repeat, or 'all'.")
-@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder for report and plan.")
+@click.option("-o", "--out", required=True, type=A_PATH, help="Folder for report and plan.")
 @click.option("--case", "case_id", default="case", show_default=True, help="Pseudonym printed on the report.")
 @click.option("--procedure", "procedure_name", default=DEFAULT_PROCEDURE, show_default=True, help="What to plan.")
 @as_json
@@ -231,10 +246,12 @@ def plan_command(
     anatomy = read_patient(scan, input_, labels, scheme, series, progress)
     chosen = list(anatomy.whole_levels) if levels is None else levels
     if not chosen:
-        raise LevelError("no level is whole in this scan (body and both pedicles): scan further.")
+        why = " ".join(f"{level}: {reason}" for level, reason in cut_levels(anatomy))
+        raise LevelError(f"no level is whole in this scan (body and both pedicles): scan further. {why}")
     plans, refused = search_levels(anatomy, chosen, procedure_name, fields, progress)
-    written = write_plans(plans, case_id, out, inputs, progress)
-    show_plans(written, refused, json_)
+    written = write_plans(plans, case_id, out, len(chosen) > 1, inputs, progress)
+    left_out = cut_levels(anatomy) if levels is None else []
+    show_plans(written, refused, left_out, json_)
     if refused:
         sys.exit(REFUSED)
 
@@ -281,36 +298,50 @@ def search_levels(
 
 
 def write_plans(
-    plans: list[Plan], case_id: str, out: Path, inputs: list[Path], progress: Progress
+    plans: list[Plan], case_id: str, out: Path, several: bool, inputs: list[Path], progress: Progress
 ) -> list[tuple[Path, Plan]]:
-    """Report each plan; a single one goes into ``out`` itself, several into a folder each."""
+    """Report each plan, each into a folder of its level where several levels were asked for, else into ``out``."""
     from trocar.case import Case
     from trocar.io.case_folder import write
     from trocar.reporting.report import report
 
     written = []
     for plan in plans:
-        folder = out if len(plans) == 1 else out / str(plan.procedure.level)
+        folder = out / str(plan.procedure.level) if several else out
         with progress.stage(f"writing {folder}"):
             write(report(Case(case_id, plan)), folder, inputs)
         written.append((folder, plan))
     return written
 
 
-def show_plans(written: list[tuple[Path, Plan]], refused: list[tuple[Level, TrocarError]], json_: bool) -> None:
-    """Print what was planned and what was not."""
+def cut_levels(anatomy: Anatomy) -> list[tuple[Level, str]]:
+    """The labelled levels that are not whole, head to foot, and why."""
+    cut = sorted((v for v, x in anatomy.vertebrae.items() if not x.whole), key=lambda v: v.order)
+    return [(v, " ".join(f.text for f in anatomy.vertebrae[v].findings)) for v in cut]
+
+
+def show_plans(
+    written: list[tuple[Path, Plan]],
+    refused: list[tuple[Level, TrocarError]],
+    left_out: list[tuple[Level, str]],
+    json_: bool,
+) -> None:
+    """Print what was planned, what was refused, and which levels could not be tried."""
     from trocar.io.plan_file import to_json
 
     if json_:
         plans = [{"out": str(folder), "plan": json.loads(to_json(plan))} for folder, plan in written]
         refusals = [{"level": str(level), "error": str(error)} for level, error in refused]
-        click.echo(json.dumps({"plans": plans, "refused": refusals}, ensure_ascii=False))
+        cut = [{"level": str(level), "because": why} for level, why in left_out]
+        click.echo(json.dumps({"plans": plans, "refused": refusals, "left_out": cut}, ensure_ascii=False))
         return
     for folder, plan in written:
         click.echo("\n".join(summary(plan)))
         click.echo(f"  report: {folder / 'report.html'}\n")
     for level, error in refused:
         click.echo(f"{level}: {error}")
+    for level, why in left_out:
+        click.echo(f"{level} was left out: {why}")
     click.echo(NOTICE)
 
 
@@ -352,7 +383,7 @@ def path_lines(option: Option) -> list[str]:
 @click.option(
     "-o",
     "--out",
-    type=click.Path(path_type=Path),
+    type=A_PATH,
     default=Path("out-demo"),
     show_default=True,
     help="Folder for the phantom's scan and labels and for the report.",
@@ -380,8 +411,8 @@ def demo_command(out: Path, level_name: str, verbose: bool, quiet: bool) -> None
         scan, labels = write_phantom(patient, folder)
     anatomy = read_patient(scan, None, (labels,), (SCHEME,), None, progress)
     plans, _ = search_levels(anatomy, [level], DEFAULT_PROCEDURE, {}, progress)
-    written = write_plans(plans, "phantom", out, [], progress)
-    show_plans(written, [], json_=False)
+    written = write_plans(plans, "phantom", out, False, [], progress)
+    show_plans(written, [], [], json_=False)
     for line in compare_with_truth(plans[0], patient):
         click.echo(line)
     files = f"{scan} --labels {labels} --scheme {SCHEME}"
@@ -479,7 +510,7 @@ def info_document(anatomy: Anatomy, levels: list[Level]) -> dict[str, Any]:
 
 
 @main.command("cite")
-@click.argument("plan_json", type=click.Path(path_type=Path))
+@click.argument("plan_json", type=A_PATH)
 @as_json
 def cite_command(plan_json: Path, json_: bool) -> None:
     """Print the references of the methods a plan used."""
@@ -495,7 +526,7 @@ def cite_command(plan_json: Path, json_: bool) -> None:
 
 
 @main.command("replay")
-@click.argument("plan_json", type=click.Path(path_type=Path))
+@click.argument("plan_json", type=A_PATH)
 @images
 @talk
 def replay_command(
@@ -526,8 +557,8 @@ def replay_command(
 
 
 @main.command("segment")
-@click.argument("scan", type=click.Path(path_type=Path))
-@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Label map to write (.nii.gz).")
+@click.argument("scan", type=A_PATH)
+@click.option("-o", "--out", required=True, type=A_PATH, help="Label map to write (.nii.gz).")
 @click.option(
     "--tool",
     type=click.Choice(["totalsegmentator", "spineps"]),

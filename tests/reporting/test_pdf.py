@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from trocar.measure import Finding, Severity
+from trocar.reporting.content import Row
 from trocar.reporting.pdf import pdf
 from trocar.reporting.report import NOTICE, Report, report
 from trocar.treatment import Plan
@@ -88,6 +89,21 @@ def test_the_first_page_of_a_two_sided_plan_holds_both_paths(two_sided_plan: Pla
         "The posterior wall is broken.",
     ):
         assert wanted in text
+
+
+@pytest.mark.parametrize("wide_at", range(8))
+def test_a_long_entry_anywhere_in_the_identity_finds_room(plan: Plan, wide_at: int):
+    """Four columns; a long value takes two, also where only one is left of its row."""
+    made = report(replace(plan, images=None))
+    rows = tuple(Row(f"name {n}", "long value " * 3 if n == wide_at else f"value {n}") for n in range(8))
+    text = _text(pdf(replace(made, identity=rows)), 1)
+    assert all(row.name in text and row.value.strip() in text for row in rows)
+
+
+def test_a_wide_figure_after_an_odd_number_of_narrow_ones_finds_room(made: Report):
+    narrow = [p for p in made.pictures if not p.wide]
+    wide = replace(narrow[0], name="wide", wide=True)
+    assert pdf(replace(made, pictures=(narrow[1], wide, narrow[2]))).startswith(b"%PDF-")
 
 
 def test_text_from_data_cannot_become_markup(plan: Plan):

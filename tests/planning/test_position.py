@@ -86,6 +86,16 @@ def test_mirrored_needle_mirrored_angles(position):
     assert theirs.tilt_deg == (None if ours.tilt_deg is None else pytest.approx(ours.tilt_deg))
 
 
+@pytest.mark.parametrize("position", PatientPosition)
+def test_a_needle_from_below_shows_in_the_slice_of_the_same_needle_turned_end_for_end(position):
+    direction = unit(-position.up + 0.3 * position.across - 0.2 * SUPERIOR)
+    ours, turned = angles_of(direction, position), angles_of(-direction, position)
+    assert turned.from_below
+    assert turned.tilt_deg == pytest.approx(ours.tilt_deg) == pytest.approx(-np.degrees(np.arctan(0.2)))
+    tilt = np.radians(turned.tilt_deg)
+    assert (np.cos(tilt) * SUPERIOR + np.sin(tilt) * position.up) @ direction == pytest.approx(0.0, abs=1e-12)
+
+
 def test_from_below_and_too_flat():
     back = unit([0.3, -0.9, 0.1])
     assert angles_of(back, PatientPosition.HFS).from_below

@@ -92,9 +92,10 @@ class NeedleAngles:
     ``in_slice_deg`` is the angle from straight down within the axial slice, positive where the tip
     points to the patient's left (prone, supine) or front (lying on a side); beyond 90 the needle would come
     from below. ``out_of_slice_deg`` is the angle between needle and slice, positive where the tip
-    points towards the head. ``tilt_deg`` is the angle along the body from straight down, as the
+    points towards the head. ``tilt_deg`` is the acute angle along the body from the vertical, as the
     needle appears from the side: the gantry tilt that brings the whole needle into one slice,
-    positive where the tip points towards the head; None where the needle is too flat for one.
+    positive where the needle's lower end points towards the head (that is the tip, unless the needle
+    comes from below); None where the needle is too flat for one.
     """
 
     in_slice_deg: float
@@ -120,11 +121,12 @@ def angles_of(direction: ArrayLike, position: PatientPosition) -> NeedleAngles:
 
     With d the direction, n straight down and a level across: in the slice atan2(d.a, d.n), along
     the body atan2(d.s, d.n), out of the slice asin(d.s). Prone this is atan2(dx, -dy) and atan2(dz, -dy).
+    A needle from below (d.n < 0) lies in the same tilted slice as one turned end for end.
     """
     d = unit(direction)
     down, aside, head = float(-d @ position.up), float(d @ position.across), float(d @ SUPERIOR)
-    tilt = float(np.degrees(np.arctan2(head, down)))
-    flat = float(np.degrees(np.arctan2(np.hypot(aside, head), down))) > TILTABLE_DEG
+    tilt = float(np.degrees(np.arctan2(np.copysign(1.0, down) * head, abs(down))))
+    flat = float(np.degrees(np.arctan2(np.hypot(aside, head), abs(down)))) > TILTABLE_DEG
     return NeedleAngles(
         float(np.degrees(np.arctan2(aside, down))),
         float(np.degrees(np.arcsin(np.clip(head, -1.0, 1.0)))),

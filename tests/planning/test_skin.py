@@ -144,6 +144,67 @@ def test_the_laser_lies_on_the_face_that_is_up(anatomy, position):
         assert str(mark.laser) == "30 mm in front of the tip of the spinous process"
 
 
+def steep(sign=1.0):
+    """A path 60° from straight down: it leaves the trunk through its side."""
+    target = np.array([sign * MIDLINE, 0.0, 0.0])
+    entry = target + 30.0 * np.array([sign * np.sin(np.pi / 3), np.cos(np.pi / 3), 0.0])
+    return path(entry, target, Side.LEFT if sign > 0 else Side.RIGHT)
+
+
+@pytest.mark.parametrize("position", PatientPosition)
+def test_a_steep_path_is_counted_from_the_midline_unless_the_patient_lies_on_a_side(anatomy, position):
+    """Closed form: the mark's level distance is the skin point's own, far down the side of the ellipse."""
+    t = steep()
+    mark = mark_of(t, anatomy, position)
+    away = float(t.skin_mm[0] - MIDLINE)
+    measures = {m.name: m.value for m in mark.measures()}
+    assert away > 80.0
+    assert mark.needle.lateral_mm == measures["needle_mark_from_midline"] == pytest.approx(away)
+    if position.on_side:
+        assert mark.needle.face is Face.LEFT
+        assert measures["needle_mark_from_spinous_tip"] == pytest.approx(62.0 - t.skin_mm[1])
+        return
+    assert mark.needle.face is Face.BACK
+    assert "needle_mark_from_spinous_tip" not in measures
+    assert str(mark.needle) == f"{away:.0f} mm to the patient's left of the midline"
+    assert str(mark.needle.wire) == str(SkinGrid().nearest(away, Face.BACK))
+    assert not any("flank" in line for line in mark.lines())
+
+
+def test_where_the_skin_falls_away_the_distance_is_measured_level(anatomy):
+    """Closed form: the height of the ellipse over the midline less that at the mark."""
+    t = steep()
+    mark = mark_of(t, said_as(anatomy, "HFP"))
+    falls = HALF[1] * np.sqrt(1.0 - (MIDLINE / HALF[0]) ** 2) - t.skin_mm[1]
+    assert mark.falls_mm == pytest.approx(falls, abs=0.3)
+    assert mark.lines()[2].endswith("The skin falls away here: measure level, not along the skin.")
+    (told,) = mark.findings
+    assert told.severity is Severity.CAUTION
+    too_long = np.hypot(mark.needle.lateral_mm, falls) - mark.needle.lateral_mm
+    assert f"at least {too_long:.0f} mm too long" in told.because
+    assert not mark_of(path(), anatomy).falls_away
+
+
+def test_a_level_needle_is_counted_on_what_is_up(anatomy):
+    t = path(np.array([MIDLINE + 30.0, 0.0, 0.0]), np.array([MIDLINE, 0.0, 0.0]))
+    faces = {"HFP": Face.BACK, "HFS": Face.FRONT, "HFDL": Face.LEFT}
+    for code, face in faces.items():
+        assert mark_of(t, anatomy, PatientPosition.parse(code)).needle.face is face
+
+
+@pytest.mark.parametrize("lean_mm", [-3.0, 1.4, 1.6])
+def test_a_spinous_process_that_leans_is_told(anatomy, lean_mm):
+    bone = vertebra()
+    bone = replace(bone, landmarks={**bone.landmarks, "spinous_tip": np.array([MIDLINE + lean_mm, 62.0, -4.0])})
+    mark = mark_of(path(), replace(anatomy, vertebrae={Level.L1: bone}))
+    side = "left" if lean_mm > 0 else "right"
+    told = f"Midline: the mid-plane of the vertebra; the tip of the spinous process lies {abs(lean_mm):.0f} mm {side}"
+    assert any(line.startswith(told) for line in mark.lines()) == (abs(lean_mm) >= 1.5)
+    assert "Midline: the mid-plane of the vertebra" in " ".join(mark.lines())
+    assert {m.name: m.value for m in mark.measures()}["spinous_tip_from_midline"] == pytest.approx(lean_mm)
+    assert mark.needle.offset_mm == mark_of(path(), anatomy).needle.offset_mm
+
+
 # --- symmetry -------------------------------------------------------------------------------------------------------
 
 
@@ -350,6 +411,17 @@ def test_a_needle_through_the_table_is_stopped(anatomy):
     assert "come up through the table" in mark.findings[0].text
 
 
+@pytest.mark.parametrize(("turned_deg", "cautions"), [(0.0, 0), (0.4, 0), (-0.6, 1), (7.0, 1)])
+def test_turned_slices_are_told(anatomy, turned_deg, cautions):
+    a = np.radians(turned_deg)
+    turn = np.eye(4)
+    turn[1:3, 1:3] = [[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]]
+    ct, skin = (replace(v, affine=turn @ v.affine) for v in (anatomy.ct, anatomy.skin))
+    mark = mark_of(path(), said_as(replace(anatomy, ct=ct, skin=skin), "HFP"))
+    told = [f for f in mark.findings if f.text.startswith(f"The scan's slices are turned {abs(turned_deg):.1f}° from")]
+    assert [f.severity for f in told] == [Severity.CAUTION] * cautions
+
+
 def test_needle_too_short_and_nearly_so(anatomy):
     said = said_as(anatomy, "HFP")
     length = path().length_mm
@@ -411,3 +483,25 @@ def test_real_scan_feet_first_supine(shared_data):
     assert mark.laser.in_view
     assert 30.0 < mark.vertical_to_bone_mm < 60.0
     assert any("made supine, feet first (FFS)" in f.text for f in mark.findings)
+
+
+#: The best path to L4 of that patient: 45° from straight down, its skin point far down the right side.
+STEEP = {"skin": (-105.5, -45.7, 304.0), "entry": (-29.8, -117.4, 285.8), "target": (5.0, -150.3, 277.4)}
+
+
+def test_real_scan_of_a_big_patient_with_a_steep_path(shared_data):
+    """Prone, a mark 110 mm right of the midline is on the patient's back, not behind a spinous process."""
+    folder = shared_data / "ts_example"
+    ct = trocar.read_ct(folder / "example_ct.nii.gz")
+    target, entry = np.array(STEEP["target"]), np.array(STEEP["entry"])
+    t = Trajectory(Level.L4, Side.RIGHT, "transpedicular", Needle.of_gauge(11), np.array(STEEP["skin"]), entry, target)
+    bone = replace(vertebra(junction=None), level=Level.L4, frame=Pose(target, np.eye(3)), landmarks={})
+    mark = mark_of(t, Anatomy(ct, {Level.L4: bone}, {}, body_mask(ct)), PatientPosition.HFP)
+    assert mark.needle.in_view
+    assert mark.needle.face is Face.BACK
+    assert str(mark.needle) == f"{target[0] - t.skin_mm[0]:.0f} mm to the patient's right of the midline"
+    assert mark.needle.lateral_mm == pytest.approx(t.skin_mm[0] - target[0])
+    assert mark.needle.lateral_mm < -100.0
+    assert mark.needle.wire.number in (10, 11)
+    assert not any("flank" in line or "spinous process" in line for line in mark.lines())
+    assert not mark.falls_away  # this back was pressed flat by the table

@@ -16,7 +16,7 @@ import numpy as np
 from trocar.anatomy.patient import Anatomy
 from trocar.anatomy.skin import SkinExit, skin_exit
 from trocar.anatomy.vertebra import Vertebra
-from trocar.geometry import LEFT, POSTERIOR, SUPERIOR, Vector, frozen
+from trocar.geometry import LEFT, POSTERIOR, SUPERIOR, Vector, angle_deg, frozen
 from trocar.measure import Finding, Measure, Range, Severity
 from trocar.planning.access import APPROACHES
 from trocar.planning.position import NeedleAngles, PatientPosition, angles_of
@@ -35,11 +35,18 @@ HOLD_MM = 10.0
 
 PITCH_RANGE = Range(2.0, 50.0, "mm")
 
-_OFFSET = "level, from the midline of the vertebra, positive to the patient's left (on a flank: to the front)"
+#: A tape along the skin from the midline to the mark that reads this much (mm) too long leads astray; our judgement.
+ALONG_SKIN_MM = 3.0
+
+#: Slices turned further than this (degrees) from axial do not show the angles that are set at the table.
+AXIAL_DEG = 0.5
+
+_LATERAL = "level, across the body, from the vertebra's mid-plane, positive to the patient's left"
+_FORWARD = "level, from the tip of the spinous process, positive to the front"
 
 
 class Face(Enum):
-    """The side of the body a mark lies on, after what the skin there faces."""
+    """The side of the body a mark is counted on: back or front, and a flank where the patient lies on a side."""
 
     BACK = "back"
     FRONT = "front"
@@ -126,15 +133,17 @@ class SlicePlace:
 class SkinPoint:
     """A mark on the skin, LPS mm.
 
-    ``offset_mm`` is counted on its face, level and across the body, from the midline of the
-    vertebra at its spinous process: positive to the patient's left (on a flank: to the front).
-    ``from_origin_mm`` is the patient's left coordinate in the scan, counted from x = 0, where the
+    ``lateral_mm`` is its level distance from the midline, the vertebra's mid-plane at the depth of its
+    spinous process: positive to the patient's left. ``offset_mm`` is the distance by which the mark is
+    found on its face: the same, but on a flank from the tip of the spinous process, positive to the
+    front. ``from_origin_mm`` is the patient's left coordinate in the scan, counted from x = 0, where the
     laser's line along the body falls when the table has not been shifted sideways. ``in_view`` is
     False where the scan ends before the skin.
     """
 
     point_mm: Vector
     face: Face
+    lateral_mm: float
     offset_mm: float
     place: SlicePlace
     wire: Wire
@@ -185,6 +194,9 @@ class SkinMark:
     ``vertical_to_bone_mm`` runs from the laser's mark straight down to the bone entry,
     ``vertical_to_target_mm`` from there to the target's depth. ``cut_mm`` is the length of the
     transverse skin cut, centred on the needle's mark. ``half_voxel_mm``: along left, posterior, superior.
+    ``spinous_off_mm`` is how far the tip of the spinous process lies off the midline, positive to the
+    patient's left; None where the process is not in the scan. ``falls_mm`` is how much lower the skin
+    lies at the needle's mark than on the midline in its slice; None where the scan does not show it.
     """
 
     trajectory: Trajectory
@@ -196,16 +208,23 @@ class SkinMark:
     vertical_to_bone_mm: float
     vertical_to_target_mm: float
     half_voxel_mm: Vector
+    spinous_off_mm: float | None
+    falls_mm: float | None
     landmark: Palpable | None
     findings: tuple[Finding, ...]
     cut_mm: float = CUT_MM
+
+    @property
+    def falls_away(self) -> bool:
+        """Whether a tape along the skin from the midline to the needle's mark would lead astray."""
+        return self.falls_mm is not None and _along_skin_mm(self.needle, self.falls_mm) >= ALONG_SKIN_MM
 
     def measures(self) -> tuple[Measure, ...]:
         """The numbers, for tables and records; distances carry the voxel's uncertainty."""
         t, up = self.trajectory, self.position.up
         found = [
-            self._distance("needle_mark_from_midline", self.needle.offset_mm, self.needle.face.across, _OFFSET),
-            self._distance("laser_mark_from_midline", self.laser.offset_mm, self.laser.face.across, _OFFSET),
+            *self._places("needle_mark", self.needle),
+            *self._places("laser_mark", self.laser),
             self._distance("skin_to_bone", t.skin_to_bone_mm, t.direction, "along the needle"),
             self._distance("bone_to_target", t.bone_to_target_mm, t.direction, "along the needle"),
             self._distance(
@@ -215,11 +234,19 @@ class SkinMark:
             *self._angles(),
             Measure("skin_cut", self.cut_mm, "mm", method="across the body, its middle on the needle's mark"),
         ]
+        if self.spinous_off_mm is not None:
+            found.append(self._distance("spinous_tip_from_midline", self.spinous_off_mm, LEFT, _LATERAL))
         if self.landmark is not None:
             how = f"{self.landmark.name}, straight in"
             outward = self.needle.face.outward
             found.append(self._distance("landmark_under_skin", self.landmark.under_skin_mm, outward, how))
         return tuple(found)
+
+    def _places(self, name: str, mark: SkinPoint) -> tuple[Measure, ...]:
+        lateral = self._distance(f"{name}_from_midline", mark.lateral_mm, LEFT, _LATERAL)
+        if not mark.face.flank:
+            return (lateral,)
+        return (lateral, self._distance(f"{name}_from_spinous_tip", mark.offset_mm, mark.face.across, _FORWARD))
 
     def _distance(self, name: str, value: float, along: Vector, method: str) -> Measure:
         open_mm = float(np.abs(along) @ self.half_voxel_mm)
@@ -260,9 +287,10 @@ def mark_of(
     d = trajectory.direction
     way_out = skin_exit(anatomy.ct, anatomy.skin, trajectory.entry_mm, -d)
     above = skin_exit(anatomy.ct, anatomy.skin, trajectory.entry_mm, position.up)
-    needle = _skin_point(anatomy.ct, trajectory.skin_mm, _facing(-d), way_out.through_skin, midline, grid)
-    laser = _skin_point(anatomy.ct, above.point_mm, _facing(position.up), above.through_skin, midline, grid)
+    needle = _skin_point(anatomy.ct, trajectory.skin_mm, _facing(-d, position), way_out.through_skin, midline, grid)
+    laser = _skin_point(anatomy.ct, above.point_mm, _facing(position.up, position), above.through_skin, midline, grid)
     angles = angles_of(d, position)
+    falls_mm = _falls_mm(anatomy, trajectory, needle, midline)
     return SkinMark(
         trajectory,
         position,
@@ -273,8 +301,10 @@ def mark_of(
         above.depth_mm,
         float((trajectory.entry_mm - trajectory.target_mm) @ position.up),
         frozen(0.5 * np.abs(anatomy.ct.affine[:3, :3]).sum(axis=1)),
+        _spinous_off_mm(anatomy.vertebra(trajectory.level), midline),
+        falls_mm,
         _palpable(trajectory, anatomy, needle),
-        _findings(trajectory, anatomy, position, angles, way_out, above),
+        _findings(trajectory, anatomy, position, angles, way_out, above, needle, falls_mm),
         cut_mm,
     )
 
@@ -309,17 +339,44 @@ def _midline_mm(vertebra: Vertebra) -> Vector:
     return frame.to_world(np.array([0.0, float(points[:, 1].max()), 0.0]))
 
 
-def _facing(outward: Vector) -> Face:
-    """The face of the body that a direction leaves through; half-way counts for back or front."""
+def _spinous_off_mm(vertebra: Vertebra, midline: Vector) -> float | None:
+    tip = vertebra.landmarks.get("spinous_tip")
+    return None if tip is None else float((tip - midline) @ LEFT)
+
+
+def _facing(outward: Vector, position: PatientPosition) -> Face:
+    """The face of the body on which a mark is counted whose needle leaves along ``outward``.
+
+    A patient who lies prone or supine is measured from the midline, however steep the skin; a flank
+    counts only where the patient lies on a side. Half-way counts for back or front, level for what is up.
+    """
     x, y, _ = outward
-    if abs(y) >= abs(x):
-        return Face.BACK if y > 0 else Face.FRONT
-    return Face.LEFT if x > 0 else Face.RIGHT
+    if position.on_side and abs(x) > abs(y):
+        return Face.LEFT if x > 0 else Face.RIGHT
+    y = y or position.up[1]
+    return Face.FRONT if y < 0 else Face.BACK
 
 
 def _skin_point(ct: Volume, point: Vector, face: Face, in_view: bool, midline: Vector, grid: SkinGrid) -> SkinPoint:
-    offset = float((point - midline) @ face.across)
-    return SkinPoint(point, face, offset, slice_place(ct, point), grid.nearest(offset, face), in_view)
+    lateral, offset = float((point - midline) @ LEFT), float((point - midline) @ face.across)
+    return SkinPoint(point, face, lateral, offset, slice_place(ct, point), grid.nearest(offset, face), in_view)
+
+
+def _falls_mm(anatomy: Anatomy, trajectory: Trajectory, needle: SkinPoint, midline: Vector) -> float | None:
+    """How much lower the skin lies at the needle's mark than on the midline of its slice, mm."""
+    if needle.face.flank or not needle.in_view:
+        return None
+    # from the depth of the bone entry: deep enough to be in the body, and clear of the air in the belly
+    start = np.array([midline[0], trajectory.entry_mm[1], needle.point_mm[2]])
+    if not anatomy.skin.sample(start, order=0) > 0.5:
+        return None
+    over = skin_exit(anatomy.ct, anatomy.skin, start, needle.face.outward)
+    return float((over.point_mm - needle.point_mm) @ needle.face.outward) if over.through_skin else None
+
+
+def _along_skin_mm(needle: SkinPoint, falls_mm: float) -> float:
+    """By how much a tape from the midline to the mark reads too long at least: the chord less the level distance."""
+    return float(np.hypot(needle.lateral_mm, falls_mm) - abs(needle.lateral_mm))
 
 
 #: Landmarks of one side by region, the one a needle is led to first.
@@ -354,12 +411,21 @@ def _palpable(trajectory: Trajectory, anatomy: Anatomy, needle: SkinPoint) -> Pa
 
 
 def _findings(
-    t: Trajectory, anatomy: Anatomy, position: PatientPosition, angles: NeedleAngles, way_out: SkinExit, above: SkinExit
+    t: Trajectory,
+    anatomy: Anatomy,
+    position: PatientPosition,
+    angles: NeedleAngles,
+    way_out: SkinExit,
+    above: SkinExit,
+    needle: SkinPoint,
+    falls_mm: float | None,
 ) -> tuple[Finding, ...]:
     found = [
         *_about_position(anatomy.ct, position),
+        *_about_slices(anatomy.ct),
         *_about_reach(t, position, angles),
         *_about_view(t, way_out, above, angles),
+        *_about_slope(needle, falls_mm),
     ]
     return tuple(sorted(found, key=lambda f: -f.severity.rank))
 
@@ -382,6 +448,34 @@ def _about_position(ct: Volume, position: PatientPosition) -> list[Finding]:
         )
         return [Finding(Severity.NOTE, text, "patient position of the scan")]
     return []
+
+
+def _about_slices(ct: Volume) -> list[Finding]:
+    """Angles and positions are spoken upright, whatever the slices of the scan."""
+    turned = angle_deg(ct.affine[:3, 2], SUPERIOR)
+    turned = min(turned, 180.0 - turned)
+    if turned <= AXIAL_DEG:
+        return []
+    text = (
+        f"The scan's slices are turned {turned:.1f}° from axial: distances and angles are for upright axial slices, "
+        "not for these images, and an image's position holds only at its centre. Make an axial reconstruction "
+        "and plan on that."
+    )
+    return [Finding(Severity.CAUTION, text, "the normal of the slices against the patient's long axis")]
+
+
+def _about_slope(needle: SkinPoint, falls_mm: float | None) -> list[Finding]:
+    if falls_mm is None or _along_skin_mm(needle, falls_mm) < ALONG_SKIN_MM:
+        return []
+    text = (
+        "The skin falls away at the needle's mark: measure level, not along the skin. "
+        "Lines of a grid that follows the skin stand closer together than their pitch."
+    )
+    because = (
+        f"the skin lies {falls_mm:.0f} mm lower than on the midline: a tape along it reads at least "
+        f"{_along_skin_mm(needle, falls_mm):.0f} mm too long"
+    )
+    return [Finding(Severity.CAUTION, text, because)]
 
 
 def _about_reach(t: Trajectory, position: PatientPosition, angles: NeedleAngles) -> list[Finding]:

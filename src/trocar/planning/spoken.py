@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 #: Below half a millimetre a distance reads as nothing: a pen line is wider.
 PEN_MM = 0.5
 
+#: From this distance (mm) on it is told that the spinous process leans off the midline: a finger takes it for that.
+LEANS_MM = 1.5
+
 #: Below half a degree an angle reads as nothing: no hand holds it.
 HAND_DEG = 0.5
 
@@ -23,9 +26,10 @@ def lines(mark: SkinMark) -> tuple[str, ...]:
     return (
         f"{t.level}, {t.side.value}, {t.approach}. Patient {mark.position}.",
         f"Needle's mark: {mark.needle.place}{_off_slice(mark.needle.place)}.",
-        f"Needle's mark: {mark.needle}; grid {mark.needle.wire}{_origin(mark.needle)}.",
+        f"Needle's mark: {mark.needle}; grid {mark.needle.wire}{_origin(mark.needle)}.{_slope(mark)}",
         f"Laser's mark, straight above the bone entry: {mark.laser.place}{_off_slice(mark.laser.place)}.",
         f"Laser's mark: {mark.laser}; grid {mark.laser.wire}{_origin(mark.laser)}.",
+        _midline(mark),
         _angle_in_slice(mark),
         _angle_along_body(mark.angles),
         _depth_along_needle(mark),
@@ -35,6 +39,24 @@ def lines(mark: SkinMark) -> tuple[str, ...]:
         _at_the_table(mark),
         _on_the_screen(mark),
     )
+
+
+def _slope(mark: SkinMark) -> str:
+    return " The skin falls away here: measure level, not along the skin." if mark.falls_away else ""
+
+
+def _midline(mark: SkinMark) -> str:
+    """Which midline is meant; a finger finds the tip of the spinous process, which may lean."""
+    text = "Midline: the mid-plane of the vertebra"
+    return f"{text}; {lean(mark)}." if lean(mark) else f"{text}."
+
+
+def lean(mark: SkinMark) -> str:
+    """How far the tip of the spinous process lies off the midline; empty where that does not matter."""
+    off = mark.spinous_off_mm
+    if off is None or abs(off) < LEANS_MM:
+        return ""
+    return f"the tip of the spinous process lies {abs(off):.0f} mm {'left' if off > 0 else 'right'} of this midline"
 
 
 def _depth_along_needle(mark: SkinMark) -> str:
@@ -93,7 +115,7 @@ def _angle_along_body(angles: NeedleAngles) -> str:
     text = f"Angle along the body: {abs(out):.0f}° out of the slice, tip towards the {'head' if out > 0 else 'feet'}"
     if angles.tilt_deg is None:
         return f"{text}; no gantry tilt shows the whole needle in one slice."
-    top = "feet" if out > 0 else "head"
+    top = "feet" if angles.tilt_deg > 0 else "head"
     return f"{text}; a gantry tilt of {abs(angles.tilt_deg):.0f}°, its top towards the {top}, shows it in one slice."
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from trocar.measure import Finding, Severity
 from trocar.planning.position import NeedleAngles, PatientPosition
 from trocar.planning.skin import SkinMark
-from trocar.planning.spoken import HAND_DEG, aside
+from trocar.planning.spoken import HAND_DEG, aside, lean
 from trocar.planning.trajectory import Clearance, Grade, Trajectory
 from trocar.reporting.content import GRADES, SEVERITIES, Badge, Concern, Path, Row, Table, Tone
 from trocar.reporting.words import amount, is_probability, number, percent, plain, title
@@ -18,7 +18,13 @@ NEAREST_OF_ONE, NEAREST_OF_SEVERAL = 12, 7
 #: Measures of a path that its reader needs at once; all others follow in the appendix.
 _AT_ONCE = ("tip_off_midline", "entry_off_midline", "incidence")
 #: The same for the mark on the skin, where the images are not at hand to make it anew.
-_MARK_AT_ONCE = ("needle_mark_from_midline", "angle_in_slice", "angle_out_of_slice")
+_MARK_AT_ONCE = (
+    "needle_mark_from_midline",
+    "needle_mark_from_spinous_tip",
+    "spinous_tip_from_midline",
+    "angle_in_slice",
+    "angle_out_of_slice",
+)
 
 
 def identity(plan: Plan, case_id: str | None) -> tuple[Row, ...]:
@@ -146,10 +152,15 @@ def _mark_rows(mark: SkinMark) -> tuple[Row, ...]:
     start = "spinous process" if needle.face.flank else "midline"
     return (
         Row("Skin mark, image", str(image.instance_number), ", ".join(shown)),
-        Row(f"Skin mark, from {start}", f"{abs(needle.offset_mm):.1f} mm {side}", f"grid {needle.wire}"),
+        Row(f"Skin mark, from {start}", f"{abs(needle.offset_mm):.1f} mm {side}", _where(mark)),
         Row("Angle in the slice", f"{abs(angles.in_slice_deg):.1f}°", f"{mark.position.lies}; {_aside(mark)}"),
         Row("Angle along the body", f"{abs(angles.out_of_slice_deg):.1f}°", _along(angles)),
     )
+
+
+def _where(mark: SkinMark) -> str:
+    parts = (f"grid {mark.needle.wire}", "measure level, not along the skin" if mark.falls_away else "", lean(mark))
+    return "; ".join(p for p in parts if p)
 
 
 def _aside(mark: SkinMark) -> str:

@@ -15,7 +15,7 @@ from trocar.planning.position import PatientPosition
 from trocar.planning.skin import mark_of
 from trocar.planning.trajectory import Clearance, Grade
 from trocar.reporting.appendix import MANY_FILES, joint_digest
-from trocar.reporting.content import Report, Table, Tone
+from trocar.reporting.content import Report, Row, Table, Tone
 from trocar.reporting.first_page import clearance_table, marks
 from trocar.reporting.report import NOTICE, report
 from trocar.reporting.words import percent
@@ -145,18 +145,34 @@ def test_the_procedure_makes_the_mark(plan: Plan):
     assert any("supine" in r.remark for r in made.paths[0].numbers)
 
 
-def test_a_needle_straight_down_has_no_side_and_one_from_the_flank_no_midline(plan: Plan):
-    t = plan.best.trajectories[0]
-    for way, name, remarks in (
-        ((0.0, 1.0, 0.0), "Skin mark, from midline", {"prone; straight down", "stays in its slice"}),
-        ((1.0, 0.2, 0.0), "Skin mark, from spinous process", {"stays in its slice"}),
-    ):
-        out = np.array(way) / np.linalg.norm(way)
-        path = replace(t, entry_mm=t.target_mm + 25.0 * out, skin_mm=t.target_mm + 52.0 * out)
-        made = report(replace(plan, options=(replace(plan.best, trajectories=(path,)),)))
-        numbers = {r.name: r for r in made.paths[0].numbers}
-        assert name in numbers
-        assert remarks <= {r.remark for r in numbers.values()}
+def test_a_needle_straight_down_has_no_side(plan: Plan):
+    numbers = _numbers_of(plan, (0.0, 1.0, 0.0), PatientPosition.HFP)
+    assert "Skin mark, from midline" in numbers
+    assert {"prone; straight down", "stays in its slice"} <= {r.remark for r in numbers.values()}
+
+
+@pytest.mark.parametrize(("position", "start"), [("HFP", "midline"), ("HFS", "midline"), ("HFDR", "spinous process")])
+def test_a_flat_needle_is_counted_from_the_midline_unless_the_patient_lies_on_a_side(plan: Plan, position, start):
+    numbers = _numbers_of(plan, (1.0, 0.2, 0.0), PatientPosition.parse(position))
+    assert f"Skin mark, from {start}" in numbers
+    side = numbers[f"Skin mark, from {start}"].value.split()[-1]
+    assert side == ("left" if start == "midline" else "front")  # in front of the spinous process
+
+
+def _numbers_of(plan: Plan, out, position: PatientPosition) -> dict[str, Row]:
+    """The first page's numbers for a needle that leaves along ``out``, in a position."""
+
+    @dataclass(frozen=True)
+    class Placed(type(plan.procedure)):  # type: ignore[misc]
+        def mark(self, trajectory, anatomy):
+            return mark_of(trajectory, anatomy, position)
+
+    t, way = plan.best.trajectories[0], np.array(out) / np.linalg.norm(out)
+    path = replace(t, entry_mm=t.target_mm + 25.0 * way, skin_mm=t.target_mm + 52.0 * way)
+    made = report(
+        replace(plan, procedure=Placed(Level.L1), options=(replace(plan.best, trajectories=(path,)),)),
+    )
+    return {r.name: r for r in made.paths[0].numbers}
 
 
 def test_without_images_the_marks_numbers_come_from_the_plan(plan: Plan):
@@ -213,6 +229,14 @@ def test_the_ways_in_are_compared_in_one_table(made: Report):
     (chances,) = [t for t in made.sections if t.title == "Chance of each breach alone, %"]
     assert chances.columns[3:] == ("Canal", "Lung")
     assert chances.rows[0][3:] == ("2.1", "0.0")
+
+
+def test_what_holds_for_a_whole_option_is_no_column_of_its_needles(plan: Plan):
+    """A two-sided option has no one distance from the midline, and its slack is told as what is least to spare."""
+    both = (Measure("slack", 0.6, "mm"), Measure("off_midline", 0.0, "mm"))
+    made = report(replace(plan, options=tuple(replace(o, measures=both) for o in plan.options), images=None))
+    (table,) = [t for t in made.sections if t.title == "The ways in, in numbers"]
+    assert table.columns == ("", "Side", "Approach", "Transverse angle, °", "Tip off midline, mm")
 
 
 def test_the_vertebra_is_told_with_its_method(made: Report):

@@ -117,9 +117,14 @@ def _all_clearances(plan: Plan) -> tuple[Table, ...]:
     )
 
 
+#: Of a whole option, not of one needle; told needle by needle or among the ranked ways in.
+_OF_THE_OPTION = {"slack", "off_midline"}
+
+
 def _compared(plan: Plan) -> Table:
     """One row for each needle of each option, one column for each measure that all options have."""
     shared = set.intersection(*(_names(option) for option in plan.options)) if plan.options else set()
+    shared -= _OF_THE_OPTION
     table = _matrix(plan, "The ways in, in numbers", lambda m: not is_probability(m) and m.name in shared)
     return table if len(plan.options) > 1 else replace(table, rows=())
 

@@ -114,11 +114,26 @@ def plain_slack(site, pedicle, tip, way, gate, approach, margins):
     if depth[0] <= 0 or not (depth <= 0).any() or s[out] > gate + approach.entry_behind_mm:
         return None, None
     clear = out + int(np.argmax(depth[out:] <= -radius))
-    if (depth[out:clear] > rays.BRUSH_MM).any() or (depth[clear:] > rays.BRUSH_MM - radius).any():
+    if (depth[out:clear] > 0.0).any() or (depth[clear:] > min(rays.BRUSH_MM - radius, 0.0)).any():
+        return None, None
+    if plain_returns(site, tip, way, s[out]):
         return None, None
     skin = np.arange(0.0, 140.0, rays.SKIN_STEP_MM)
     inside = site.anatomy.skin.sample(tip + skin[:, None] * way, order=0) > 0.5
     return slack, skin[int(np.argmin(inside))]
+
+
+def plain_returns(site, tip, way, out):
+    """Whether the axis is in its own bone again beyond the sample ``out``: under the surface, or in any voxel of it."""
+    mask = site.vertebra.mask
+    s = out - rays.STEP_MM + np.arange(0.0, 140.0, rays.RETURN_STEP_MM)
+    points = tip + s[:, None] * way
+    index = mask.index_kji(points)
+    under = site.maps.sample(points) > 0.0
+    under &= np.all((index > -0.5) & (index < np.array(mask.shape) - 0.5), axis=1)
+    left = s[under & (s <= out)][-1]
+    voxel = (mask.sample(points, order=0) > 0.5) & (s > left + np.linalg.norm(mask.spacing_mm) / 2)
+    return bool((under & (s > out)).any() or voxel.any())
 
 
 def plain_half_voxel(maps, channel, index):
@@ -302,6 +317,29 @@ def test_a_pedicle_too_narrow_is_named_with_the_path_that_would_do() -> None:
     approach = TRANSPEDICULAR if near.approach == "transpedicular" else EXTRAPEDICULAR
     again = find_corridors(site, near.side, approach, near.instrument)[0].trajectory
     assert again.target_mm == pytest.approx(near.target_mm)
+
+
+@pytest.mark.parametrize("approach", [TRANSPEDICULAR, EXTRAPEDICULAR])
+def test_what_is_named_instead_keeps_the_margins_that_were_asked(approach) -> None:
+    """An approach that would do only with its own usual margins is not offered to one who asked for wider ones."""
+    lungs = {"lung_left": lambda x, y, z: (x > 38) & (y > 16), "lung_right": lambda x, y, z: (x < -38) & (y > 16)}
+    site = Site.of(patient(structures=lungs), Level.L3)
+    asked = replace(approach.margins, canal_mm=10.0, lung_mm=10.0)
+    for other in (TRANSPEDICULAR, EXTRAPEDICULAR):
+        assert find_corridors(site, Side.LEFT, other, NEEDLE)  # with its usual margins it would do
+    with pytest.raises(NoSafeTrajectory, match="No thinner needle, other approach or other side") as told:
+        find_corridors(site, Side.LEFT, replace(approach, margins=asked), NEEDLE)
+    assert told.value.nearest is None
+
+
+def test_an_approach_named_instead_does_with_the_margins_that_were_asked(site: Site) -> None:
+    """A canal margin that no pedicle leaves is no bar beside it; one that was narrowed widens no other's choice."""
+    asked = replace(TRANSPEDICULAR.margins, canal_mm=10.0, vessel_mm=6.0, root_mm=1.0)
+    with pytest.raises(NoSafeTrajectory, match="Nearest that would do: extrapedicular") as told:
+        find_corridors(site, Side.LEFT, TRANSPEDICULAR, NEEDLE, margins=asked)
+    near = told.value.nearest
+    assert near is not None
+    assert (near.clearance("canal").margin_mm, near.clearance("aorta").margin_mm) == (10.0, 6.0)
 
 
 def test_a_structure_across_every_way_is_named() -> None:

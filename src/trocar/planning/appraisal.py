@@ -30,6 +30,11 @@ MIDLINE_MM = 3.0
 SLIPPERY_DEG = 60.0
 #: The slope of bone at the entry is read over this distance to either side, mm: about a needle's width.
 SLOPE_MM = 1.5
+#: A needle scrapes where its side touches bone farther before the entry than this many radii: as far as on flat
+#: bone at the slippery angle.
+SCRAPE_RADII = 1.0 / math.cos(math.radians(SLIPPERY_DEG))
+#: The entry is looked for in this many parts of a step.
+_ENTRY_PARTS = 20
 #: A pleura nearer than this is named, whatever margin was asked, mm.
 PLEURA_NAMED_MM = 5.0
 
@@ -167,9 +172,25 @@ def clearances(task: Task, found: Found) -> tuple[Clearance, ...]:
 
 
 def _surface_mm(maps: Maps, tip: Vector, way: Vector, beyond_mm: float) -> float:
-    """Where the axis leaves bone, between the sample ``beyond_mm`` and the one before."""
-    inner, outer = maps.sample(tip + np.array([[beyond_mm - rays.STEP_MM], [beyond_mm]]) * way)
-    return beyond_mm - rays.STEP_MM * float(outer / (outer - inner))
+    """Where the axis leaves bone for the last time between the sample before ``beyond_mm`` and that one."""
+    at = np.linspace(beyond_mm - rays.STEP_MM, beyond_mm, _ENTRY_PARTS + 1)
+    depth = maps.sample(tip + at[:, None] * way)
+    last = int(np.flatnonzero(depth[:-1] > 0.0)[-1])
+    inner, outer = depth[last], depth[last + 1]
+    return float(at[last] + (at[last + 1] - at[last]) * inner / (inner - outer))
+
+
+def scrape_mm(maps: Maps, entry: Vector, way: Vector, radius: float, length_mm: float) -> float:
+    """How far before its entry, mm, a needle first has its own vertebra within its radius of the axis.
+
+    On a plane met at an angle ``a`` from square that is ``radius / cos a``.
+    """
+    along = np.arange(0.0, length_mm, rays.RETURN_STEP_MM)
+    points = entry + along[:, None] * way
+    index = points @ maps.to_index()[:, :3].T + maps.to_index()[:, 3]
+    seen = np.all((index >= 0.0) & (index <= np.array(maps.values.shape[1:]) - 1.0), axis=1)
+    touching = seen & (maps.sample(points) > -radius)
+    return float(along[touching][-1]) if touching.any() else 0.0
 
 
 def incidence_deg(maps: Maps, entry: Vector, way: Vector) -> float:
@@ -206,6 +227,11 @@ def _findings(task: Task, found: Found, t: Trajectory) -> tuple[Finding, ...]:
     if slope > SLIPPERY_DEG:
         text = f"The needle meets bone {slope:.0f}° from square and may slide."
         out.append(Finding(Severity.CAUTION, text, "steep bone surface at the entry"))
+    radius = task.instrument.radius_mm
+    scraped = scrape_mm(task.site.maps, t.entry_mm, found.way, radius, t.skin_to_bone_mm)
+    if scraped > SCRAPE_RADII * radius + rays.STEP_MM:
+        text = f"The needle scrapes the outside of its own vertebra from {scraped:.0f} mm before its entry."
+        out.append(Finding(Severity.CAUTION, text, "it may be turned aside before it enters"))
     unseen = task.approach.unseen.get(task.site.level.region)
     if unseen:
         out.append(Finding(Severity.CAUTION, f"Not checked on this way: {unseen}.", "no label shows them"))

@@ -10,8 +10,8 @@ the needle's radius and ``m_c`` the margin, a candidate's slack is::
 where the bone's own surface counts over the stretch that must stay in bone (approach), and both
 endplates and the cortex count at the tip. A candidate is refused when any term is negative by
 more than half a voxel along the line of closest approach, and, whatever the voxels, when the needle
-comes within 0.3 mm of a labelled voxel or goes more than 0.5 mm into one of another bone. Among the
-rest the search maximises::
+comes within 0.3 mm of a labelled voxel or goes more than 0.5 mm into one of another bone, or when its
+axis meets the vertebra's own bone anywhere between the entry and the skin. Among the rest the search maximises::
 
     J = worth(slack) - 0.30 off - 0.10 ahead - 0.10 above - 0.01 length - 0.03 tilt
 
@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
@@ -38,7 +38,7 @@ from numpy.typing import NDArray
 from trocar.errors import NoSafeTrajectory
 from trocar.geometry import Side, angle_deg
 from trocar.planning import rays
-from trocar.planning.access import Approach, Kind, Margins, approaches_for
+from trocar.planning.access import APPROACHES, Approach, Kind, Margins, approaches_for
 from trocar.planning.appraisal import Corridor, Found, Task, appraise, clearances, with_breach
 from trocar.planning.candidates import Candidates, Site, TargetZone, enumerate_candidates
 from trocar.planning.instrument import VERTEBROPLASTY_GAUGES, Needle, longest_mm
@@ -205,7 +205,28 @@ def judge(
         maps.voxel_mm,
         strict,
     )
+    slack, blocker, bone = found
+    rows = np.flatnonzero((slack > rays.NEVER) & (bone >= 0.0))
+    back = rows[_returns(task, c.at(rows), bone[rows])]
+    slack[back], blocker[back] = rays.NEVER, rays.OWN_BONE
     return found
+
+
+def _returns(task: Task, c: Candidates, bone_mm: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Candidates whose axis meets the vertebra's own bone between its entry and the skin."""
+    maps, mask = task.site.maps, task.site.vertebra.mask
+    return np.asarray(
+        rays.returns(
+            maps.values,
+            maps.to_index(),
+            np.require(mask.array, bool, ("C", "W")),
+            np.ascontiguousarray(mask.inverse_affine[[2, 1, 0]]),
+            c.tips_mm,
+            c.ways,
+            bone_mm,
+            0.5 * float(np.linalg.norm(mask.spacing_mm)),  # as far may a voxel stand out of the surface
+        )
+    )
 
 
 #: Two paths are distinct when tips or directions differ by more than this.
@@ -345,11 +366,24 @@ def concession(case: Survey) -> Corridor | None:
                 target=case.target,
                 hand=case.task.hand,
                 weights=case.weights,
-                margins=case.task.margins if approach is case.task.approach else None,
+                margins=_as_asked(case.task, approach),
             ).corridors(1)
             if found:
                 return found[0]
     return None
+
+
+def _as_asked(task: Task, approach: Approach) -> Margins:
+    """The task's margins for another approach: what was changed from the task's usual ones, where that asks for more.
+
+    What is named to a clinician instead must keep the clinician's own margins.
+    """
+    if approach.name == task.approach.name:
+        return task.margins
+    usual = next((a.margins for a in APPROACHES if a.name == task.approach.name), approach.margins)
+    asked = {f.name: getattr(task.margins, f.name) for f in fields(Margins)}
+    changed = {n: max(v, getattr(approach.margins, n)) for n, v in asked.items() if v != getattr(usual, n)}
+    return replace(approach.margins, **changed)
 
 
 def _changes(task: Task) -> Iterator[tuple[Side, Approach, Needle]]:

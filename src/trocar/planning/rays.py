@@ -17,11 +17,13 @@ STEP_MM = 1.0
 SKIN_STEP_MM = 0.5
 #: Slack is counted up to here, mm: what is free beyond changes no decision.
 AMPLE_MM = 4.0
+#: Between samples on the way from the bone to the skin, where the axis must meet no bone of its own, mm.
+RETURN_STEP_MM = 0.25
 #: A cylinder is never let nearer than this to a labelled voxel, whatever the uncertainty, mm.
 CONTACT_MM = 0.3
 #: Interpolated maps read up to this much above the exact distance: what is refused must be refused there too, mm.
 MAP_ERROR_MM = 0.1
-#: The needle may brush another bone, or a process of its own once clear of where it entered, this deep, mm.
+#: The needle's side may brush another bone, or a process of its own once clear of where it entered, this deep, mm.
 BRUSH_MM = 0.5
 #: A trilinear interpolant of a map whose slope is at most 1 per axis changes at most this fast.
 _SLOPE = math.sqrt(3.0)
@@ -96,7 +98,8 @@ def _judge(maps, start, move, wall_mm, radius, need, contact, node_mm, voxel_mm,
         clear = clear or (bone_mm >= 0.0 and depth <= -radius)
         spare = depth
         if bone_mm >= 0.0:
-            spare = BRUSH_MM - (radius if clear else 0.0) - depth
+            # the axis stays out of its own bone; clear of it once, so does all but the needle's skin
+            spare = min(BRUSH_MM - radius, 0.0) - depth if clear else -depth
             if spare < 0.0:
                 return NEVER, OWN_BONE, bone_mm
             if not clear:
@@ -203,6 +206,38 @@ def way_out(inside, to_index, tips, ways):  # type: ignore[no-untyped-def]  # pr
                 out[n] = s
                 break
             s += SKIN_STEP_MM
+    return out
+
+
+@nb.njit(cache=True, parallel=True)
+def returns(maps, to_node, mask, to_voxel, tips, ways, bone_mm, grace_mm):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Whether each path meets its own bone again beyond ``bone_mm[n]``, the first sample outside it.
+
+    Bone is what lies above zero in channel 0 of the maps or, farther than ``grace_mm`` from where the
+    path left that, in a voxel of ``mask`` (voxels stand out of the surface drawn between them). The
+    mask holds all the bone there is: a path that has left its grid does not return.
+    """
+    out = np.zeros(tips.shape[0], np.bool_)
+    nk, nj, ni = mask.shape
+    for n in nb.prange(tips.shape[0]):
+        s = left = bone_mm[n] - STEP_MM
+        while True:
+            x, y, z = tips[n, 0] + s * ways[n, 0], tips[n, 1] + s * ways[n, 1], tips[n, 2] + s * ways[n, 2]
+            k = round(to_voxel[0, 0] * x + to_voxel[0, 1] * y + to_voxel[0, 2] * z + to_voxel[0, 3])
+            j = round(to_voxel[1, 0] * x + to_voxel[1, 1] * y + to_voxel[1, 2] * z + to_voxel[1, 3])
+            i = round(to_voxel[2, 0] * x + to_voxel[2, 1] * y + to_voxel[2, 2] * z + to_voxel[2, 3])
+            if k < 0 or j < 0 or i < 0 or k >= nk or j >= nj or i >= ni:
+                break
+            k_node = to_node[0, 0] * x + to_node[0, 1] * y + to_node[0, 2] * z + to_node[0, 3]
+            j_node = to_node[1, 0] * x + to_node[1, 1] * y + to_node[1, 2] * z + to_node[1, 3]
+            i_node = to_node[2, 0] * x + to_node[2, 1] * y + to_node[2, 2] * z + to_node[2, 3]
+            under = value_at(maps, k_node, j_node, i_node, 0) > 0.0
+            if under and s <= bone_mm[n]:
+                left = s
+            elif under or (mask[k, j, i] and s > left + grace_mm):
+                out[n] = True
+                break
+            s += RETURN_STEP_MM
     return out
 
 

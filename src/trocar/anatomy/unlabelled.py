@@ -32,6 +32,8 @@ AIR, BONE = "unlabelled_air", "unlabelled_bone"
 
 def unlabelled(ct: Volume, skin: Volume, labels: Labels) -> tuple[dict[str, Volume], tuple[Finding, ...]]:
     """Masks named :data:`AIR` and :data:`BONE`, each only where there is any, and what is told of them."""
+    if not labels.vertebrae:
+        return {}, ()
     hu = _beside_the_spine(ct, labels)
     body, known = skin.onto(hu).array, _labelled(labels, hu)
     deep = ndimage.minimum_filter(body.view(np.uint8), _box(hu)).view(bool)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +11,18 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from click.testing import CliRunner, Result
+from pydicom import Dataset
+from pydicom.sr.coding import Code
 
 from trocar.anatomy.levels import Level
 from trocar.anatomy.phantom import PhantomSpec, phantom
 from trocar.cli import main
+from trocar.io.ct import read_ct
 from trocar.io.phantom_files import write_phantom
 from trocar.io.plan_file import read_plan
 
-sys.path.insert(0, str(Path(__file__).parent / "io"))
-from dicom_fixtures import ct_series, write
+from .io.dicom_fixtures import Edit, ct_series, tilted, write
+from .io.label_fixtures import described, dicom_seg
 
 SCHEME = "totalseg-v2"
 
@@ -135,12 +137,51 @@ def _image(array: np.ndarray, like: Path, path: Path) -> Path:
     return path
 
 
-def _dicom(files: Files, tmp: Path, keep: Callable[[int], bool] = lambda k: True, **tags: object) -> Path:
+def _affine(files: Files) -> np.ndarray:
     volume = sitk.ReadImage(str(files.scan))
-    array = sitk.GetArrayFromImage(volume)
     affine = np.diag([*volume.GetSpacing(), 1.0])
     affine[:3, 3] = volume.GetOrigin()
-    return write([d for k, d in enumerate(ct_series(array, affine, **tags)) if keep(k)], tmp / "spoiled")
+    return affine
+
+
+def _dicom(
+    files: Files, tmp: Path, keep: Callable[[int], bool] = lambda k: True, edit: Edit | None = None, **tags: object
+) -> Path:
+    array = sitk.GetArrayFromImage(sitk.ReadImage(str(files.scan)))
+    series = ct_series(array, _affine(files), edit, **tags)
+    return write([d for k, d in enumerate(series) if keep(k)], tmp / "spoiled")
+
+
+def _uneven(files: Files, tmp: Path) -> Path:
+    """Every slice from the twentieth on a third of a step too high: no multiple, so no missing slice."""
+
+    def lift(dataset: Dataset, k: int) -> None:
+        x, y, z = (float(v) for v in dataset.ImagePositionPatient)
+        dataset.ImagePositionPatient = [x, y, z + (0.8 if k >= 20 else 0.0)]
+
+    return _dicom(files, tmp, edit=lift)
+
+
+def _twice(files: Files, tmp: Path) -> Path:
+    """Two different images at one place: the slice above is stored there once more."""
+    folder = _dicom(files, tmp)
+    array = sitk.GetArrayFromImage(sitk.ReadImage(str(files.scan)))
+    here, above = ct_series(array, _affine(files))[20:22]
+    above.ImagePositionPatient = here.ImagePositionPatient
+    above.SOPInstanceUID += ".1"
+    above.file_meta.MediaStorageSOPInstanceUID = above.SOPInstanceUID
+    write([above], folder, ["again.dcm"])
+    return folder
+
+
+def _other_frame(files: Files, tmp: Path) -> Path:
+    """A DICOM SEG that names another frame of reference than the scan."""
+    hu = sitk.GetArrayFromImage(sitk.ReadImage(str(files.scan)))
+    labels = (sitk.GetArrayFromImage(sitk.ReadImage(str(files.labels))) == 30).astype(np.uint8)
+    seg = dicom_seg(hu, _affine(files), labels, [described(1, "L2", Code("14293000", "SCT", "L2 vertebra"))])
+    seg.FrameOfReferenceUID = "1.2.3.4.5"
+    seg.save_as(tmp / "seg.dcm")
+    return tmp / "seg.dcm"
 
 
 def _two_series(files: Files, tmp: Path) -> Path:
@@ -187,6 +228,11 @@ REFUSALS: dict[str, tuple[Spoil, int, str]] = {
     "an empty folder": (lambda f, t: _plan(f, t / "out", scan=_made(t / "empty")), 1, "no "),
     "several series": (lambda f, t: _plan(f, t / "out", scan=_two_series(f, t)), 1, "--series"),
     "a missing slice": (lambda f, t: _plan(f, t / "out", scan=_dicom(f, t, lambda k: k != 20)), 1, "missing"),
+    "uneven spacing": (lambda f, t: _plan(f, t / "out", scan=_uneven(f, t)), 1, "spac"),
+    "two images at one place": (lambda f, t: _plan(f, t / "out", scan=_twice(f, t)), 1, "differ"),
+    "labels of another frame": (
+        lambda f, t: _plan(f, t / "out", scan=f.dicom, labels=_other_frame(f, t), scheme="dicom-seg"), 1, "1.2.3.4.5",
+    ),
     "colour": (lambda f, t: _plan(f, t / "out", scan=_colour(f, t)), 1, "colour"),
     "an MR scan": (lambda f, t: _plan(f, t / "out", scan=_dicom(f, t, Modality="MR")), 1, "CT"),
     "an empty mask": (lambda f, t: _plan(f, t / "out", labels=_empty(f, t)), 1, "no "),
@@ -241,6 +287,23 @@ def test_what_is_refused_is_said_and_writes_nothing(files: Files, tmp_path: Path
     assert "Traceback" not in result.output
     assert result.exception is None or isinstance(result.exception, SystemExit)
     assert _tree(tmp_path, files.dicom) == before
+
+
+def test_what_is_handled_is_told(files: Files, tmp_path: Path) -> None:
+    """A tilted gantry and a slice stored twice are mended, and the findings say so."""
+    upright, slanted = read_ct(files.scan), tilted(_affine(files), 3.0)
+    kji = np.stack(np.meshgrid(*map(range, upright.shape), indexing="ij"), axis=-1)
+    array = upright.sample(kji[..., ::-1] @ slanted[:3, :3].T + slanted[:3, 3], outside=-1000.0)
+    series, copies = (ct_series(array.round().astype(np.int16), slanted) for _ in range(2))
+    again = copies[10]
+    again.SOPInstanceUID += ".1"
+    again.file_meta.MediaStorageSOPInstanceUID = again.SOPInstanceUID
+    folder = write([*series, again], tmp_path / "CT")
+    result = trocar("info", folder, "--labels", files.labels, "--scheme", SCHEME, "--json")
+    assert result.exit_code == 0, result.output
+    told = " ".join(json.loads(result.stdout)["findings"])
+    assert "tilt" in told
+    assert "twice" in told
 
 
 def test_all_levels_names_those_that_are_cut(files: Files, tmp_path: Path) -> None:

@@ -241,6 +241,7 @@ REFUSALS: dict[str, tuple[Spoil, int, str]] = {
     "no scheme": (lambda f, t: _plan(f, t / "out", scheme=None), 1, "--scheme"),
     "a wrong scheme": (lambda f, t: _plan(f, t / "out", scheme="totalseg-v1"), 1, "totalseg-v2"),
     "an unknown scheme": (lambda f, t: _plan(f, t / "out", scheme="mine"), 2, "mine"),
+    "two schemes for one file": (lambda f, t: _plan(f, t / "out", "--scheme", "verse"), 2, "one for each"),
     "an absent level": (lambda f, t: _plan(f, t / "out", level="T3"), 1, "T3"),
     "no level": (lambda f, t: _plan(f, t / "out", level="X9"), 2, "X9"),
     "a level cut by the scan": (
@@ -304,6 +305,17 @@ def test_what_is_handled_is_told(files: Files, tmp_path: Path) -> None:
     told = " ".join(json.loads(result.stdout)["findings"])
     assert "tilt" in told
     assert "twice" in told
+
+
+def test_ctrl_c_is_no_refusal(files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("trocar.cli.search_levels", stopped)
+    result = trocar(*plan_arguments(files, tmp_path / "out"))
+    assert result.exit_code == 130
+    assert "nothing more was written" in result.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_all_levels_names_those_that_are_cut(files: Files, tmp_path: Path) -> None:

@@ -109,8 +109,6 @@ def read_patient(
         raise click.UsageError("give the scan once: a DICOM folder or zip, or a NIfTI, NRRD or MetaImage file.")
     if not labels:
         raise click.UsageError("give --labels: a label map of the same scan. 'trocar segment' can make one.")
-    if scheme and len(scheme) not in (1, len(labels)):
-        raise click.UsageError(f"{len(labels)} label maps but {len(scheme)} schemes: give one, or one for each.")
     from trocar.anatomy.patient import build_anatomy
     from trocar.io.ct import read_ct
     from trocar.io.labels import read_labels
@@ -119,8 +117,8 @@ def read_patient(
         with progress.stage("reading the scan"):
             ct = read_ct(source, series=series)
         with progress.stage("reading the labels"):
-            schemes = list(scheme) * (len(labels) if len(scheme) == 1 else 1) if scheme else None
-            structures = read_labels(list(labels), ct, schemes)
+            # one scheme is for every file; how many are needed otherwise is the reader's rule
+            structures = read_labels(list(labels), ct, scheme[0] if len(scheme) == 1 else scheme or None)
     with progress.stage("measuring the vertebrae"):
         return build_anatomy(ct, structures)
 

@@ -1,0 +1,1 @@
+"""Kernels: arrays and spacings in, arrays out. Knows no patient and opens no file."""

@@ -63,7 +63,7 @@ class Material:
             [-nu_ki / ek, -nu_ji / ej, 1.0 / ei],
         ]
         compliance[3:, 3:] = np.diag(1.0 / np.array(self.shear))
-        return np.linalg.inv(compliance)
+        return np.asarray(np.linalg.inv(compliance), np.float64)
 
 
 @dataclass(frozen=True, eq=False)

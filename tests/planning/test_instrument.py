@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import pytest
 
-from trocar.planning.instrument import Needle, least_pedicle_mm, longest_mm, reaching, vertebroplasty_needle
+from trocar.planning.instrument import (
+    BALLOONS,
+    PSI_MPA,
+    Needle,
+    least_pedicle_mm,
+    longest_mm,
+    reaching,
+    vertebroplasty_needle,
+)
 
 
 @pytest.mark.parametrize(("gauge", "least_mm"), [(10, 5.40), (11, 5.05), (13, 4.41), (15, 3.83)])
@@ -41,3 +52,36 @@ def test_an_unknown_gauge_is_refused_with_the_known_ones() -> None:
 def test_more_bone_asked_for_takes_a_thinner_needle() -> None:
     gauges = [vertebroplasty_needle("lumbar", 6.0, wall_mm=wall).gauge for wall in (1.0, 1.7, 2.0)]
     assert gauges == [11, 13, 15]
+
+
+@pytest.mark.parametrize("length", sorted(BALLOONS))
+def test_a_balloon_holds_what_is_put_in_and_grows(length: int) -> None:
+    """The shape is an ellipsoid of just that volume, longer than it is thick until it is round."""
+    balloon = BALLOONS[length]
+    sizes = [balloon.size_mm(ml) for ml in (0.5, 1.0, 2.0, 4.0)]
+    for (long, thick), ml in zip(sizes, (0.5, 1.0, 2.0, 4.0), strict=True):
+        assert math.pi / 6.0 * long * thick**2 == pytest.approx(1000.0 * ml, rel=1e-12)
+        assert long >= max(thick, length) - 1e-12
+    assert sizes == sorted(sizes, key=lambda size: size[1])
+
+
+def test_a_round_balloon_of_4_ml_is_as_thick_as_a_ball() -> None:
+    assert BALLOONS[10].size_mm(4.0) == pytest.approx((19.695, 19.695), abs=0.001)
+
+
+def test_a_balloon_passes_its_cannula() -> None:
+    for balloon in BALLOONS.values():
+        assert balloon.diameter_mm < balloon.cannula().outer_diameter_mm
+        assert balloon.cannula(150.0).length_mm == 150.0
+    assert BALLOONS[15].max_pressure_mpa / PSI_MPA == pytest.approx(400.0)
+
+
+def test_a_balloon_is_not_filled_beyond_its_limit_and_must_be_possible() -> None:
+    with pytest.raises(ValueError, match=r"volume_ml=4\.5 is outside 0 to 4 ml for 15 mm balloon"):
+        BALLOONS[15].size_mm(4.5)
+    with pytest.raises(ValueError, match=r"max_pressure_mpa=400 is outside 0.3 to 7 MPa"):
+        replace(BALLOONS[15], max_pressure_mpa=400)
+    with pytest.raises(ValueError, match=r"length_mm=150 is outside 5 to 40 mm"):
+        replace(BALLOONS[15], length_mm=150)
+    with pytest.raises(ValueError, match=r"gauge=9 is not in the table"):
+        replace(BALLOONS[15], cannula_gauge=9)

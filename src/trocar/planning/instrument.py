@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from trocar.measure import Range
@@ -81,3 +82,66 @@ def reaching(instrument: Needle, path_mm: float) -> Needle:
     if instrument.length_mm >= path_mm:
         return instrument
     return replace(instrument, length_mm=min((n for n in STOCK_LENGTHS_MM if n >= path_mm), default=path_mm))
+
+
+#: One pound per square inch in MPa (NIST SP 811, appendix B.8).
+PSI_MPA = 6.894757e-3
+
+
+@dataclass(frozen=True)
+class Balloon:
+    """An inflatable bone tamp.
+
+    ``length_mm`` is the length of the empty balloon between its markers, ``diameter_mm`` its girth while folded,
+    ``max_volume_ml`` and ``max_pressure_mpa`` the maker's limits (gauges also show psi: 2.76 MPa is 400 psi),
+    ``cannula_gauge`` the working cannula it passes. ``source`` says where each number is from.
+    """
+
+    name: str
+    length_mm: float
+    diameter_mm: float
+    max_volume_ml: float
+    max_pressure_mpa: float
+    cannula_gauge: int
+    source: str
+
+    def __post_init__(self) -> None:
+        BALLOON_LENGTH_RANGE.check("length_mm", self.length_mm, self.name)
+        BALLOON_DIAMETER_RANGE.check("diameter_mm", self.diameter_mm, self.name)
+        BALLOON_VOLUME_RANGE.check("max_volume_ml", self.max_volume_ml, self.name)
+        BALLOON_PRESSURE_RANGE.check("max_pressure_mpa", self.max_pressure_mpa, self.name)
+        self.cannula()
+
+    def cannula(self, length_mm: float = DEFAULT_LENGTH_MM) -> Needle:
+        """The working cannula that it passes."""
+        return replace(Needle.of_gauge(self.cannula_gauge, length_mm), name=f"{self.cannula_gauge}G working cannula")
+
+    def size_mm(self, volume_ml: float) -> tuple[float, float]:
+        """Length and diameter when filled: an ellipsoid that keeps its length until it is a sphere.
+
+        The filling is a liquid, so that the volume fixes the shape: ``V = pi/6 length diameter^2``. Catalogues show
+        somewhat longer balloons in free air. Raises ``ValueError`` above the balloon's own volume.
+        """
+        Range(0.0, self.max_volume_ml, "ml").check("volume_ml", volume_ml, self.name)
+        spread = 6000.0 * volume_ml / math.pi
+        diameter = math.sqrt(spread / self.length_mm)
+        ball = spread ** (1.0 / 3.0)
+        return (self.length_mm, diameter) if diameter <= self.length_mm else (ball, ball)
+
+
+BALLOON_LENGTH_RANGE = Range(5.0, 40.0, "mm")
+BALLOON_DIAMETER_RANGE = Range(1.0, 6.0, "mm")
+BALLOON_VOLUME_RANGE = Range(0.5, 10.0, "ml")
+BALLOON_PRESSURE_RANGE = Range(0.3, 7.0, "MPa")
+
+_SIZES = (
+    "Sizes 10, 15 and 20 mm, 3.2 mm when folded, through a 10 gauge cannula: DePuy Synthes, SYNFLATE surgical "
+    "technique; the same lengths: Medtronic, KYPHON XPANDER instructions for use, M708348B151E. Limits of volume and "
+    "pressure: from memory, unverified; those on the balloon's own label count."
+)
+#: Balloons by nominal length, mm.
+BALLOONS = {
+    10: Balloon("10 mm balloon", 10.0, 3.2, 4.0, 400.0 * PSI_MPA, 10, _SIZES),
+    15: Balloon("15 mm balloon", 15.0, 3.2, 4.0, 400.0 * PSI_MPA, 10, _SIZES),
+    20: Balloon("20 mm balloon", 20.0, 3.2, 6.0, 400.0 * PSI_MPA, 10, _SIZES),
+}

@@ -11,7 +11,8 @@ from trocar.anatomy.levels import Level
 from trocar.anatomy.patient import Anatomy
 from trocar.anatomy.phantom import PhantomSpec, phantom
 from trocar.errors import NoSafeTrajectory
-from trocar.procedures.vertebroplasty import BREACH_CAUTION, Vertebroplasty
+from trocar.procedures.bone_access import BREACH_CAUTION
+from trocar.procedures.vertebroplasty import Vertebroplasty
 from trocar.treatment import Plan
 
 

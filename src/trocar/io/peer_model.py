@@ -1,0 +1,71 @@
+"""What every file for another solver needs: the nodes in use, a boundary that is acted on, and a file written whole."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trocar.errors import OutputError
+from trocar.physics.solid import Boundary, Material, Solid
+
+#: Relative difference of moduli below which a law counts as the same along every axis (rounding, no more).
+SAME = 1e-9
+
+
+def used_nodes(solid: Solid) -> NDArray[np.bool_]:
+    """The nodes ``[k, j, i]`` that belong to a voxel of material."""
+    used = np.zeros(solid.nodes, bool)
+    k, j, i = solid.shape
+    for a, b, c in np.ndindex(2, 2, 2):
+        used[a : a + k, b : b + j, c : c + i] |= solid.filled
+    return used
+
+
+def acting(solid: Solid, boundary: Boundary) -> Boundary:
+    """The boundary as a peer should be told it: without supports of empty nodes, one force to a degree of freedom.
+
+    Raises ``ValueError`` for a boundary of another box, and naming the node where a force pushes on nothing.
+    """
+    if boundary.nodes != solid.nodes:
+        raise ValueError(f"the boundary is of a box with {boundary.nodes} nodes, the solid's has {solid.nodes}.")
+    used = used_nodes(solid)
+    held = used.reshape(-1)[boundary.displaced % used.size]
+    loaded, place = np.unique(boundary.loaded, return_inverse=True)
+    empty = loaded[~used.reshape(-1)[loaded % used.size]]
+    if len(empty):
+        node = [int(n) for n in np.unravel_index(empty[0] % used.size, used.shape)]
+        raise ValueError(f"the force at node [k, j, i] = {node} pushes on nothing: no voxel with material meets there.")
+    force_n = np.bincount(place, boundary.force_n, minlength=len(loaded)).astype(np.float64)
+    return Boundary(solid.nodes, boundary.displaced[held], boundary.displacement_mm[held], loaded, force_n)
+
+
+def is_isotropic(law: Material) -> bool:
+    """Whether the law is the same along every axis."""
+    shear = law.young[0] / (2.0 * (1.0 + law.poisson[0]))
+    pairs = ((law.young, law.young[0]), (law.poisson, law.poisson[0]), (law.shear, shear))
+    return all(abs(value - first) <= SAME * abs(first) for values, first in pairs for value in values)
+
+
+@contextmanager
+def written_whole(path: str | Path) -> Iterator[Path]:
+    """A name beside ``path`` to write to; it takes the name ``path`` when everything went well, else it vanishes.
+
+    Raises :class:`OutputError` where nothing can be written.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder: name a file in it.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
+            holding = Path(folder) / path.name
+            yield holding
+            os.replace(holding, path)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written ({error.strerror or error}): name another file.") from None

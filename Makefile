@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 UV := uv==0.13.8
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format docs bench lock clean
+.PHONY: help demo test check format docs bench peers lock clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1@\2/p' Makefile | column -t -s @
@@ -26,7 +26,8 @@ $(READY): requirements-dev.txt pyproject.toml
 demo: $(READY)  ## plan a vertebroplasty on the phantom and say where the report is
 	$(BIN)/trocar demo
 
-test: $(READY)  ## the whole test suite
+# Where the comparison with other solvers is required (TROCAR_PEERS=required), the tests bring the solvers along.
+test: $(READY) $(if $(filter required,$(TROCAR_PEERS)),peers)  ## the whole test suite
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
 
 check: $(READY)  ## style, types and floors
@@ -46,10 +47,26 @@ docs: $(READY)  ## the documentation, warnings are errors
 bench: $(READY)  ## time each stage on this machine
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
 
+# Other solvers, to compare with: run as programs, never imported, in an environment of their own. ParOSol comes without
+# what its Python interface needs (only its executable is run); CalculiX is the system's package.
+PEERS := build/peers
+SOLVERS := parosol-py==0.1.26
+MESHES := scikit-fem==12.0.2 pyamg==5.4.1 scipy==1.17.1 numpy==2.4.6
+
+$(PEERS)/.ready: Makefile
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps $(SOLVERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check $(MESHES)
+	@touch $@
+
+peers: $(PEERS)/.ready  ## the solvers that the tests and benchmarks compare with
+	@command -v ccx > /dev/null || { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq calculix-ccx; } \
+	|| { echo "CalculiX is not here: apt-get install calculix-ccx (as root)"; exit 1; }
+
 lock:  ## pin the newest allowed versions, with hashes and without registry addresses
 	test -x build/lock/bin/uv || { $(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet $(UV); }
 	build/lock/bin/uv pip compile $(PINS) -o requirements.txt
-	build/lock/bin/uv pip compile $(PINS) --group dev -o requirements-dev.txt
+	build/lock/bin/uv pip compile $(PINS) --group dev --extra peers -o requirements-dev.txt
 
 PINS := pyproject.toml --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url --no-header --quiet
 

@@ -83,7 +83,7 @@ def test_a_loose_requirement_is_seen(planted: str) -> None:
 def test_every_declared_dependency_is_pinned() -> None:
     project = pyproject()
     declared = {normalised(re.split(r"[<>=]", d)[0]) for d in project["project"]["dependencies"]}
-    development = {normalised(re.split(r"[<>=]", d)[0]) for d in project["dependency-groups"]["dev"]}
+    development = {normalised(re.split(r"[<>=]", d)[0]) for d in project["dependency-groups"]["dev"]} | optional()
     run, dev = (set(requirements((ROOT / n).read_text(encoding="utf-8"))) for n in REQUIREMENTS)
     assert declared <= run <= dev
     assert development <= dev
@@ -93,16 +93,49 @@ def test_every_declared_dependency_is_pinned() -> None:
 IMPORTED_AS = {"scikit-image": "skimage", "jinja2": "jinja2", "pillow": "PIL", "simpleitk": "SimpleITK"}
 
 
+def optional() -> set[str]:
+    """Everything an extra brings, by its normalised name."""
+    extras = pyproject()["project"].get("optional-dependencies", {})
+    return {normalised(re.split(r"[<>=]", d)[0]) for packages in extras.values() for d in packages}
+
+
 def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
+    """What an extra brings may be absent: only the function that needs it imports it."""
     declared = {normalised(re.split(r"[<>=]", d)[0]) for d in pyproject()["project"]["dependencies"]}
     declared = {IMPORTED_AS.get(d, d) for d in declared}
-    imported = {name for path in (ROOT / "src").rglob("*.py") for name in _top_imports(path)}
-    imported -= {*sys.stdlib_module_names, "trocar"}
-    assert imported == declared
+    extra = {IMPORTED_AS.get(d, d) for d in optional()}
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "src").rglob("*.py")]
+    known = {*sys.stdlib_module_names, "trocar"}
+    assert {name for tree in trees for name in _imports(tree)} - known == declared | extra
+    assert {name for tree in trees for name in _imports(_without_functions(tree))} & extra == set()
 
 
-def _top_imports(path: Path) -> set[str]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+@pytest.mark.parametrize(
+    ("source", "at_the_start"),
+    [
+        ("import h5py", {"h5py"}),
+        ("try:\n    from h5py import File\nexcept ImportError: pass", {"h5py"}),
+        ("class A:\n    import h5py.h5", {"h5py"}),
+        ("def f():\n    import h5py", set()),
+        ("class A:\n    def f(self):\n        from h5py import File", set()),
+    ],
+)
+def test_an_import_at_the_start_is_told_from_one_in_a_function(source: str, at_the_start: set[str]) -> None:
+    assert _imports(ast.parse(source)) == {"h5py"}
+    assert _imports(_without_functions(ast.parse(source))) == at_the_start
+
+
+def _without_functions(tree: ast.Module) -> ast.Module:
+    """What runs when the module is imported."""
+
+    class Drop(ast.NodeTransformer):
+        def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+            return None
+
+    return Drop().visit(tree)
+
+
+def _imports(tree: ast.Module) -> set[str]:
     plain = {a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
     return plain | {
         n.module.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module and not n.level

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trocar.measure import Status
+from trocar.physics import sweeps
+from trocar.physics.hexahedron import element_matrix
+from trocar.physics.levels import hierarchy
+from trocar.physics.multigrid import Crew, Ending, Vectors, conjugate_gradients
 from trocar.physics.solid import Boundary, Solid
+from trocar.physics.supports import check_supports
+from trocar.physics.sweeps import WIDTH
 
 #: Relative residual at which a solution counts as converged.
 TOLERANCE = 1e-6
@@ -43,17 +50,34 @@ class Deformation:
     @cached_property
     def strain(self) -> NDArray[np.float32]:
         """Strain at the middle of every voxel, ``[6, k, j, i]`` in the order of ``solid.COMPONENTS``; 0 in voids."""
-        raise NotImplementedError
+        h = self.solid.spacing_mm
+        strain = np.empty((6, *self.solid.shape), np.float32)
+        for axis in range(3):
+            strain[axis] = _slope(self.displacement_mm[axis], axis, h[axis])
+        for n, (a, b) in enumerate(((1, 2), (0, 2), (0, 1)), start=3):
+            strain[n] = _slope(self.displacement_mm[a], b, h[b]) + _slope(self.displacement_mm[b], a, h[a])
+        strain[:, ~self.solid.filled] = 0.0
+        return strain
 
     @cached_property
     def stress_mpa(self) -> NDArray[np.float32]:
         """Stress at the middle of every voxel, ``[6, k, j, i]``; 0 in voids."""
-        raise NotImplementedError
+        stress = np.zeros_like(self.strain)
+        for n, material in enumerate(self.solid.materials, start=1):
+            here = self.solid.material == n
+            law = material.stiffness.astype(np.float32)
+            stress[:, here] = (law @ self.strain[:, here]) * self.solid.modulus_mpa[here]
+        return stress
 
     @cached_property
     def energy_density_mpa(self) -> NDArray[np.float32]:
         """Strain energy per volume in every voxel, over its whole deformation, ``[k, j, i]``; 1 MPa = 1 mJ/mm3."""
-        raise NotImplementedError
+        solid = self.solid
+        matrices = np.stack([element_matrix(m, solid.spacing_mm) for m in solid.materials])
+        energy = np.zeros(solid.shape, np.float32)
+        u = self.displacement_mm
+        sweeps.strain_energy(solid.material, solid.modulus_mpa, matrices, u, solid.voxel_mm3, energy)
+        return energy
 
     @cached_property
     def effective_strain(self) -> NDArray[np.float32]:
@@ -61,7 +85,8 @@ class Deformation:
 
         Pistoia W, et al. Bone 2002;30(6):842-848.
         """
-        raise NotImplementedError
+        modulus = np.where(self.solid.filled, self.solid.modulus_mpa, np.float32(1.0))
+        return np.asarray(np.sqrt(2.0 * self.energy_density_mpa / modulus), np.float32)
 
 
 def deform(
@@ -79,4 +104,143 @@ def deform(
     ``progress`` is called with the iteration and the residual. Raises ``ValueError`` naming the place for a body in
     pieces, and for supports that leave a piece free to move.
     """
-    raise NotImplementedError
+    with Equilibrium(solid, boundary, threads=threads) as body:
+        return body.solve(tolerance=tolerance, start_mm=start_mm, progress=progress)
+
+
+class Equilibrium:
+    """A supported solid, ready to be solved for one load after another.
+
+    Use as a context: ``with Equilibrium(solid, boundary) as body: body.solve()``. The grids are made once; loads and
+    the size of the prescribed displacements may change from solve to solve, the solid and the supports may not.
+    """
+
+    def __init__(self, solid: Solid, boundary: Boundary, *, threads: int | None = None) -> None:
+        check_supports(solid, boundary)
+        self.solid, self.boundary = solid, boundary
+        self.crew = Crew(threads)
+        self.levels = hierarchy(solid, boundary.displaced, self.crew)
+        self.finest = self.levels[0]
+        self.vectors = Vectors(self.finest.grid.nodes[0], self.finest.grid.plane, self.crew)
+        room = self.finest.grid.plane + WIDTH
+        self._scratch = [np.zeros((3, room)) for _ in self.finest.parts]
+        self._sums = np.zeros(self.finest.grid.nodes[0])
+
+    def __enter__(self) -> Equilibrium:
+        self._working = self.crew.at_work()
+        self._working.__enter__()
+        return self
+
+    def __exit__(self, *ending: Any) -> None:
+        self._working.__exit__(*ending)
+
+    def apply(self, x: NDArray[np.float64], out: NDArray[np.float64], free_only: bool = True) -> float:
+        """``out = A x``, at free nodes or everywhere; returns ``x . out``."""
+        level = self.finest
+        self.crew.each(
+            sweeps.apply,
+            (
+                (level.elements, first, last, x, level.inverse, free_only, out, self._sums, scratch)
+                for (first, last), scratch in zip(level.parts, self._scratch, strict=True)
+            ),
+        )
+        return float(self._sums.sum())
+
+    def solve(
+        self,
+        *,
+        boundary: Boundary | None = None,
+        tolerance: float = TOLERANCE,
+        start_mm: NDArray[np.float64] | None = None,
+        progress: Callable[[int, float], None] | None = None,
+    ) -> Deformation:
+        """Displacements for ``boundary``, which holds the same degrees of freedom as the one this was made with."""
+        boundary = self._checked(boundary)
+        x, residual, load_norm = self._begin(boundary, start_mm)
+        if load_norm == 0.0:
+            ending = Ending(0, 0.0)
+        else:
+            ending = conjugate_gradients(
+                self,
+                self.levels,
+                self.vectors,
+                x,
+                residual,
+                tolerance=tolerance,
+                compared_with=load_norm,
+                progress=progress,
+            )
+        return self._deformation(boundary, x, residual, ending, tolerance)
+
+    def _checked(self, boundary: Boundary | None) -> Boundary:
+        if boundary is None:
+            return self.boundary
+        if not np.array_equal(boundary.displaced, self.boundary.displaced):
+            raise ValueError("the supports changed: make a new Equilibrium.")
+        return boundary
+
+    def _begin(
+        self, boundary: Boundary, start_mm: NDArray[np.float64] | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+        """The first guess, its residual, and the norm of the residual without a guess."""
+        grid = self.finest.grid
+        x, residual = np.zeros(grid.size), np.zeros(grid.size)
+        x[grid.places(boundary.displaced)] = boundary.displacement_mm
+        load_norm = self._residual(boundary, x, residual)
+        if start_mm is not None:
+            grid.view(x)[:] = start_mm
+            x[grid.places(boundary.displaced)] = boundary.displacement_mm
+            self._residual(boundary, x, residual)
+        return x, residual, load_norm
+
+    def _residual(self, boundary: Boundary, x: NDArray[np.float64], out: NDArray[np.float64]) -> float:
+        """``f - A x`` at free nodes into ``out``; returns its norm."""
+        grid = self.finest.grid
+        self.apply(x, out, free_only=False)
+        np.negative(out, out=out)
+        np.add.at(out, grid.places(boundary.loaded), boundary.force_n)
+        out[grid.places(boundary.displaced)] = 0.0
+        return float(np.sqrt(self.vectors.products(out, out, out)[0]))
+
+    def _deformation(
+        self, boundary: Boundary, x: NDArray[np.float64], out: NDArray[np.float64], ending: Ending, tolerance: float
+    ) -> Deformation:
+        """The result, its residual and reactions taken from the displacements anew."""
+        grid = self.finest.grid
+        self.apply(x, out, free_only=False)
+        np.negative(out, out=out)
+        np.add.at(out, grid.places(boundary.loaded), boundary.force_n)
+        held = grid.places(boundary.displaced)
+        reaction = -out[held]
+        left = grid.view(out).sum(axis=(1, 2, 3))
+        component = boundary.displaced // int(np.prod(grid.nodes))
+        # all inner forces cancel: what is left over at free nodes is what reactions and loads are out of balance by
+        left += np.bincount(component, reaction, minlength=3)
+        pushed = np.bincount(component, np.abs(reaction), minlength=3).max(initial=0.0) / 2.0
+        imbalance = float(np.linalg.norm(left) / pushed) if pushed > 0.0 else 0.0
+        displacement = grid.view(x)
+        displacement.flags.writeable = False
+        return Deformation(
+            self.solid,
+            boundary,
+            displacement,
+            reaction,
+            ending.iterations,
+            ending.residual,
+            imbalance,
+            _status(ending, imbalance, tolerance),
+        )
+
+
+def _status(ending: Ending, imbalance: float, tolerance: float) -> Status:
+    if not np.isfinite(ending.residual + imbalance):
+        return Status.NOT_FINITE
+    return Status.SUCCESS if ending.residual <= tolerance else Status.NOT_CONVERGED
+
+
+def _slope(u: NDArray[np.float64], axis: int, spacing_mm: float) -> NDArray[np.float64]:
+    """The derivative along an axis at the middle of every voxel."""
+    for other in range(3):
+        low, high = (tuple(s if a == other else slice(None) for a in range(3)) for s in (slice(-1), slice(1, None)))
+        u = (u[high] - u[low]) / spacing_mm if other == axis else (u[high] + u[low]) / 2.0
+    return u

@@ -13,6 +13,7 @@ import pytest
 from trocar.anatomy.attenuation import ABSORBERS, K2HPO4, WATER, Reference, expected_hu
 from trocar.anatomy.bone import (
     DISPLACED_HU,
+    PHANTOM_SPREAD,
     ZERO_HU,
     Calibration,
     Kind,
@@ -87,7 +88,7 @@ def test_rods_on_a_line() -> None:
     rods = np.array([0.0, 0.05, 0.1, 0.2])
     line = Calibration.from_phantom(1250.0 * rods - 3.0, rods, mineral=Mineral.HYDROXYAPATITE)
     assert (line.slope, line.intercept) == (pytest.approx(1 / 1250.0), pytest.approx(3.0 / 1250.0))
-    assert line.spread == pytest.approx(0.0, abs=1e-12)
+    assert line.spread == PHANTOM_SPREAD
     assert Density(line.mineral.value) is Density.HYDROXYAPATITE
 
 
@@ -99,14 +100,16 @@ def test_rods_of_a_liquid_phantom() -> None:
     line = Calibration.from_phantom(hu, mineral, water)
     assert line.slope == pytest.approx(1.0 / (1500.0 - 1000.0 * DISPLACED_HU))
     assert line.density(2.0 + ZERO_HU) == pytest.approx(0.0, abs=1e-9)
-    assert line.spread == pytest.approx(0.0, abs=1e-12)
+    assert line.spread == PHANTOM_SPREAD
     noisy = Calibration.from_phantom(hu + np.array([8.0, -8.0, 8.0, -8.0, 8.0]), mineral, water)
-    assert 0.005 < noisy.spread < 0.05
+    assert PHANTOM_SPREAD < noisy.spread < 0.05
 
 
 def test_rods_that_say_nothing() -> None:
     with pytest.raises(ValueError, match="two or more different rods"):
         Calibration.from_phantom([100.0, 101.0], [0.1, 0.1])
+    with pytest.raises(ValueError, match="must be numbers"):
+        Calibration.from_phantom([100.0, np.nan], [0.1, 0.2])
 
 
 def test_a_line_in_mg_is_refused() -> None:
@@ -148,6 +151,8 @@ def test_references_that_do_not_suffice() -> None:
         Calibration.from_tissues({Reference.FAT: -100.0})
     with pytest.raises(ValueError, match="air, a soft tissue and cortical bone are needed; got air, fat"):
         effective_energy_kev({Reference.AIR: -1000.0, Reference.FAT: -100.0})
+    with pytest.raises(ValueError, match="must be numbers; got"):
+        Calibration.from_tissues({Reference.AIR: -1000.0, Reference.FAT: np.nan})
 
 
 GAIN, ZERO = 0.97, 5.0

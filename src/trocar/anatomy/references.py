@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import minimum_filter, uniform_filter
+from scipy.ndimage import uniform_filter
 
 from trocar.anatomy.attenuation import Reference
 from trocar.anatomy.patient import Anatomy
-from trocar.anatomy.skin import scanned_region
+from trocar.anatomy.skin import scanned_region, slid
 from trocar.anatomy.vertebra import Vertebra
 from trocar.geometry import POSTERIOR
 from trocar.measure import Finding, Severity
@@ -73,8 +73,11 @@ def _between(hu: NDArray[np.float32], window: tuple[float, float]) -> NDArray[np
 
 def _inside(region: NDArray[np.bool_], ct: Volume, mm: float = INSIDE_MM) -> NDArray[np.bool_]:
     """What of a region keeps ``mm`` from its border, and at least one voxel."""
-    size = [2 * max(1, round(mm / s)) + 1 for s in ct.spacing_mm]
-    return np.asarray(minimum_filter(region, size=size, mode="constant", cval=0))
+    reach = [max(1, round(mm / s)) for s in ct.spacing_mm]
+    out = np.pad(region, [(n, n) for n in reach])  # beyond the scan nothing is known
+    for axis, n in enumerate(reach):
+        out = slid(out, axis, 2 * n + 1, np.logical_and)
+    return out
 
 
 def _air(anatomy: Anatomy, smooth: NDArray[np.float32]) -> NDArray[np.bool_]:

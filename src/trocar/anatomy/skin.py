@@ -276,9 +276,9 @@ def _opened(mask: NDArray[np.bool_], spacing_mm: tuple[float, ...]) -> NDArray[n
     out = mask
     widths = {axis: min(int(MAT_MM / spacing_mm[axis]) + 1, mask.shape[axis]) for axis in (1, 2)}
     for axis, width in widths.items():
-        out = _slid(out, axis, width, np.logical_and)
+        out = slid(out, axis, width, np.logical_and)
     for axis, width in widths.items():
-        out = _slid(_padded(out, axis, width - 1), axis, width, np.logical_or)
+        out = slid(_padded(out, axis, width - 1), axis, width, np.logical_or)
     return out
 
 
@@ -286,7 +286,7 @@ def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """``mask`` and its eight neighbours in the slice."""
     out = mask
     for axis in (1, 2):
-        out = _slid(_padded(out, axis, 1), axis, 3, np.logical_or)
+        out = slid(_padded(out, axis, 1), axis, 3, np.logical_or)
     return out
 
 
@@ -294,7 +294,7 @@ def _padded(mask: NDArray[np.bool_], axis: int, by: int) -> NDArray[np.bool_]:
     return np.pad(mask, [(by, by) if a == axis else (0, 0) for a in range(3)])
 
 
-def _slid(mask: NDArray[np.bool_], axis: int, width: int, join: np.ufunc) -> NDArray[np.bool_]:
+def slid(mask: NDArray[np.bool_], axis: int, width: int, join: np.ufunc) -> NDArray[np.bool_]:
     """``join`` over every window of ``width`` voxels along an axis, by doubling; shorter by ``width`` - 1."""
     out, have = np.moveaxis(mask, axis, 0), 1
     while have < width:

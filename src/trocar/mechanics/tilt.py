@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from trocar.measure import Measure, Status
 from trocar.mechanics.filling import body_of
-from trocar.mechanics.loads import COMPRESSION_MM, Contact, Load, Solve, boundary, resultant
+from trocar.mechanics.loads import COMPRESSION_MM, Contact, Load, boundary, resultant
 from trocar.mechanics.model import BoneModel
-from trocar.physics.elasticity import Deformation, deform
+from trocar.physics.elasticity import Deformation, Equilibrium
 
 #: The motions of the plate, in the order of :attr:`Platen.stiffness`: mm down, rad forward, rad to the left.
 MOTIONS = (Load.AXIAL, Load.FLEXION, Load.BENDING_LEFT)
@@ -75,11 +75,16 @@ class Platen:
 _UNITS = np.array([COMPRESSION_MM, np.radians(UNIT_DEG), np.radians(UNIT_DEG)])
 
 
-def platen(model: BoneModel, *, solve: Solve = deform) -> Platen:
-    """The upper end of a model as a rigid plate: three solves with a sliding contact."""
+def platen(model: BoneModel, *, start: Platen | None = None) -> Platen:
+    """The upper end of a model as a rigid plate: three solves with a sliding contact.
+
+    ``start`` is the platen of a model on the same grid, whose solution is a first guess.
+    """
     amounts = (COMPRESSION_MM, UNIT_DEG, UNIT_DEG)
     prescribed = [boundary(model, m, a, contact=Contact.SLIDING) for m, a in zip(MOTIONS, amounts, strict=True)]
-    cases = tuple(solve(model.solid, b) for b in prescribed)
+    guesses = [case.displacement_mm for case in start.cases] if start else [None] * len(MOTIONS)
+    with Equilibrium(model.solid, prescribed[0]) as body:
+        cases = tuple(body.solve(boundary=b, start_mm=g) for b, g in zip(prescribed, guesses, strict=True))
     forces = [resultant(model, case) for case in cases]
     matrix = np.array([[f.against(m) for f in forces] for m in MOTIONS]) / _UNITS
     failed = [case.status for case in cases if case.status is not Status.SUCCESS]

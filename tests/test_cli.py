@@ -20,6 +20,11 @@ from trocar.cli import main
 from trocar.io.ct import read_ct
 from trocar.io.phantom_files import write_phantom
 from trocar.io.plan_file import read_plan
+from trocar.io.simulation_file import read_simulation
+from trocar.measure import Finding, Measure, Severity, Status
+from trocar.procedures.vertebroplasty import Vertebroplasty
+from trocar.treatment import Plan, Procedure, Simulation
+from trocar.volume import Volume
 
 from .io.dicom_fixtures import Edit, ct_series, tilted, write
 from .io.label_fixtures import described, dicom_seg
@@ -106,6 +111,93 @@ def test_info_lists_what_is_whole_and_measured(files: Files) -> None:
     level = json.loads(result.stdout)["levels"]["L2"]
     assert level["whole"]
     assert any("hu" in m["name"] or "trabecular" in m["name"] for m in level["measures"])
+
+
+@pytest.fixture(scope="module")
+def planned(files: Files, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("planned") / "out"
+    assert trocar(*plan_arguments(files, out)).exit_code == 0
+    return out
+
+
+def simulate_arguments(files: Files, planned: Path, *more: object) -> tuple[object, ...]:
+    return ("simulate", planned / "plan.json", files.scan, "--labels", files.labels, *more)
+
+
+@pytest.fixture
+def simulating(monkeypatch: pytest.MonkeyPatch) -> Callable[[Status], None]:
+    """Vertebroplasty that ends at once, as it is told to."""
+
+    def ends(status: Status) -> None:
+        def simulate(procedure: Vertebroplasty, plan: Plan) -> Simulation:
+            grid = plan.anatomy.vertebra(plan.procedure.level).mask
+            field = Volume(np.where(grid.array, 0.004, 0.0).astype(np.float32), grid.affine, unit="1")
+            stiffness = Measure("stiffness_as_is", 11240.0, "N/mm", 8100.0, 14700.0, "bone laws", "PMMA caps")
+            worry = Finding(Severity.CAUTION, "It tilts.")
+            return Simulation(plan, status, {"effective_strain_as_is": field}, {}, (stiffness,), (worry,))
+
+        monkeypatch.setattr(Vertebroplasty, "simulate", simulate)
+
+    return ends
+
+
+def test_simulate_writes_what_it_found_beside_the_plan(files: Files, planned: Path, simulating) -> None:
+    simulating(Status.SUCCESS)
+    before = (planned / "plan.json").read_bytes()
+    result = trocar(*simulate_arguments(files, planned, "--fields"))
+    assert result.exit_code == 0, result.output
+    assert "stiffness as is: 11\N{NARROW NO-BREAK SPACE}240" in result.stdout
+    assert "caution: It tilts." in result.stdout
+    assert "simulating vertebroplasty of L2" in result.stderr
+    assert (planned / "plan.json").read_bytes() == before
+    assert "Bone that carries load" in (planned / "report.html").read_text(encoding="utf-8")
+    assert (planned / "figures" / "effective_strain_as_is_planes.png").is_file()
+    simulation = read_simulation(planned, read_plan(planned))
+    assert simulation.measures[0].value == 11240.0
+    assert simulation.volumes["effective_strain_as_is"].array.max() == np.float32(0.004)
+
+
+def test_simulate_tells_programs_and_writes_elsewhere(files: Files, planned: Path, tmp_path: Path, simulating) -> None:
+    simulating(Status.SUCCESS)
+    result = trocar(*simulate_arguments(files, planned, "--json", "-q", "--out", tmp_path / "sim", "--case", "c-7"))
+    assert result.exit_code == 0, result.output
+    assert result.stderr == ""
+    document = json.loads(result.stdout)
+    assert document["out"] == str(tmp_path / "sim")
+    assert document["simulation"]["measures"][0]["name"] == "stiffness_as_is"
+    assert {"plan.json", "simulation.json", "report.html", "report.pdf"} <= {
+        p.name for p in (tmp_path / "sim").iterdir()
+    }
+    assert not (tmp_path / "sim" / "fields").exists()
+    assert "c-7" in (tmp_path / "sim" / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_solver_that_does_not_end_well_is_said_and_writes_nothing(
+    files: Files, planned: Path, tmp_path: Path, simulating
+) -> None:
+    simulating(Status.NOT_CONVERGED)
+    result = trocar(*simulate_arguments(files, planned, "--out", tmp_path / "sim"))
+    assert result.exit_code == 1
+    assert Status.NOT_CONVERGED.value in result.stderr
+    assert not (tmp_path / "sim").exists()
+
+
+def test_a_simulation_on_other_images_is_refused(files: Files, planned: Path, tmp_path: Path, simulating) -> None:
+    simulating(Status.SUCCESS)
+    arguments = ("simulate", planned, files.dicom, "--labels", files.labels, "--out", tmp_path / "sim")
+    result = trocar(*arguments)
+    assert result.exit_code == 1
+    assert "not the files the plan was made from" in result.stderr
+    assert not (tmp_path / "sim").exists()
+
+
+def test_a_procedure_that_only_plans_is_refused_before_anything_is_read(
+    planned: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Vertebroplasty, "simulate", Procedure.simulate)
+    result = trocar("simulate", planned, "nowhere", "--labels", "nothing")
+    assert result.exit_code == 2
+    assert "vertebroplasty cannot be simulated" in result.stderr
 
 
 @pytest.mark.parametrize("what", ["levels", "schemes", "procedures", "instruments", "approaches"])
@@ -259,6 +351,12 @@ REFUSALS: dict[str, tuple[Spoil, int, str]] = {
     "a plan that is none": (lambda f, t: ("cite", _file(t / "plan.json")), 1, "JSON"),
     "no name for the results": (lambda f, t: _plan(f, ""), 2, "empty path"),
     "no name for the labels": (lambda f, t: _plan(f, t / "out", "--labels", ""), 2, "empty path"),
+    "no plan to simulate": (
+        lambda f, t: ("simulate", t / "plan.json", f.scan, "--labels", f.labels), 1, "cannot be read",
+    ),
+    "a name for the pseudonym of a simulation": (
+        lambda f, t: ("simulate", t, f.scan, "--labels", f.labels, "--case", "Jane Doe"), 2, "pseudonym",
+    ),
     "no plan": (lambda f, t: ("cite", t / "plan.json"), 1, "cannot be read"),
 }  # fmt: skip
 

@@ -21,6 +21,8 @@ class Case:
 
     def __post_init__(self) -> None:
         check_id(self.id)
+        if self.simulation is not None and self.simulation.plan != self.plan:
+            raise ValueError(f"the simulation of case {self.id} is of another plan: simulate the plan of this case.")
 
 
 def check_id(case_id: str) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from trocar.anatomy.levels import Level
     from trocar.anatomy.patient import Anatomy
     from trocar.anatomy.phantom import Phantom
-    from trocar.treatment import Option, Plan, Procedure
+    from trocar.treatment import Option, Plan, Procedure, Simulation
 
 NOTICE = "Research software, not a medical device: do not base a treatment on it."
 #: Exit codes: the world refuses; the user pressed Ctrl-C (128 + SIGINT, as shells count). Misuse is click's 2.
@@ -374,6 +374,93 @@ def path_lines(option: Option) -> list[str]:
     return lines
 
 
+# --- simulate -----------------------------------------------------------------------------------
+
+
+@main.command("simulate")
+@click.argument("plan_json", type=A_PATH)
+@images
+@click.option("-o", "--out", type=A_PATH, help="Folder for report and simulation; by default the plan's own.")
+@click.option("--case", "case_id", default="case", show_default=True, help="Pseudonym printed on the report.")
+@click.option("--fields", is_flag=True, help="Also write strain, energy, modulus and cement as NIfTI into fields/.")
+@as_json
+@talk
+def simulate_command(
+    plan_json: Path,
+    scan: Path | None,
+    input_: Path | None,
+    labels: tuple[Path, ...],
+    scheme: tuple[str, ...],
+    series: str | None,
+    out: Path | None,
+    case_id: str,
+    fields: bool,
+    json_: bool,
+    verbose: bool,
+    quiet: bool,
+) -> None:
+    """Say what a plan would do: from its plan.json and the images it was made from.
+
+    Writes simulation.json, and the report again with what was simulated, into the plan's folder or OUT.
+    """
+    from trocar.io.case_folder import check_folder
+    from trocar.io.plan_file import read_plan, with_images
+    from trocar.treatment import simulate
+
+    progress = Progress(verbose, quiet)
+    check_pseudonym(case_id)
+    before = read_plan(plan_json)
+    check_simulated(before.procedure)
+    inputs = [p for p in (scan, input_, *labels) if p is not None]
+    folder = check_folder(out or (plan_json if plan_json.is_dir() else plan_json.parent), inputs)
+    scheme = scheme or (before.provenance.scheme,)
+    planned = with_images(before, read_patient(scan, input_, labels, scheme, series, progress))
+    with progress.stage(f"simulating {planned.procedure.name} of {planned.procedure.level}"):
+        simulation = simulate(planned)
+    write_simulation(simulation, case_id, folder, inputs, fields, progress)
+    show_simulation(simulation, folder, json_)
+
+
+def check_simulated(procedure: Procedure) -> None:
+    """Refuse a procedure that only plans as a usage error, before anything is read."""
+    from trocar.treatment import Procedure, procedures
+
+    if type(procedure).simulate is Procedure.simulate:
+        can = [name for name, p in procedures().items() if p.simulate is not Procedure.simulate]
+        raise click.UsageError(f"{procedure.name} cannot be simulated; these can: {', '.join(can) or 'none yet'}.")
+
+
+def write_simulation(
+    simulation: Simulation, case_id: str, folder: Path, inputs: list[Path], fields: bool, progress: Progress
+) -> None:
+    """Report a simulation with its plan."""
+    from trocar.case import Case
+    from trocar.io.case_folder import write
+    from trocar.reporting.report import report
+
+    with progress.stage(f"writing {folder}"):
+        write(report(Case(case_id, simulation.plan, simulation)), folder, inputs, fields)
+
+
+def show_simulation(simulation: Simulation, folder: Path, json_: bool) -> None:
+    """Print what was simulated."""
+    from trocar.io.simulation_file import to_json
+    from trocar.reporting.words import amount, plain
+
+    if json_:
+        document = json.loads(to_json(simulation))
+        click.echo(json.dumps({"out": str(folder), "simulation": document}, ensure_ascii=False))
+        return
+    procedure = simulation.plan.procedure
+    click.echo(f"{procedure.level}: {procedure.name}, simulated")
+    for measure in simulation.measures:
+        click.echo(f"  {plain(measure.name)}: {amount(measure)}")
+    for finding in simulation.findings:
+        click.echo(f"  {finding}")
+    click.echo(f"  report: {folder / 'report.html'}\n")
+    click.echo(NOTICE)
+
+
 # --- demo ---------------------------------------------------------------------------------------
 
 
@@ -538,17 +625,17 @@ def replay_command(
     quiet: bool,
 ) -> None:
     """Plan again from a plan.json and its images, and say whether the same plan comes out."""
-    from trocar.io.plan_file import read_plan
+    from trocar.io.plan_file import read_plan, with_images
     from trocar.treatment import plan
 
     before = read_plan(plan_json)
     scheme = scheme or (before.provenance.scheme,)
     anatomy = read_patient(scan, input_, labels, scheme, series, Progress(verbose, quiet))
+    with_images(before, anatomy)  # refuses other files
     after = plan(anatomy, before.procedure)
-    if dict(after.provenance.files) != dict(before.provenance.files):
-        click.echo("trocar: these are not the files the plan was made from (their digests differ).", err=True)
-        sys.exit(REFUSED)
-    if after != before:
+    # the same files may have other names by now
+    same = dataclasses.replace(after.provenance, files=before.provenance.files)
+    if dataclasses.replace(after, provenance=same) != before:
         click.echo(f"trocar: another plan came out (written by {before.version}, now {after.version}).", err=True)
         sys.exit(REFUSED)
     click.echo("the same plan came out.")

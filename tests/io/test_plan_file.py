@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 
 from trocar.anatomy.levels import Level
+from trocar.anatomy.patient import Anatomy
 from trocar.errors import CaseFileError
 from trocar.geometry import Side
-from trocar.io.plan_file import SCHEMA, from_json, read_plan, to_json
+from trocar.io.plan_file import SCHEMA, from_json, read_plan, to_json, with_images
 from trocar.measure import Code, Finding, Measure, Severity
 from trocar.planning.instrument import Needle
 from trocar.planning.trajectory import Clearance, Grade, Trajectory
 from trocar.procedures.vertebroplasty import Vertebroplasty
 from trocar.treatment import Option, Plan, Provenance
+from trocar.volume import Acquisition, Volume
 
 
 def made() -> Plan:
@@ -97,3 +99,21 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(CaseFileError, match="cannot be read"):
         read_plan(tmp_path)
+
+
+def patient(**digests: str) -> Anatomy:
+    ct = Volume(np.zeros((1, 1, 1), np.float32), np.eye(4), acquisition=Acquisition(digests=digests))
+    return Anatomy(ct, {}, {}, ct)
+
+
+def test_a_plan_finds_its_images_whatever_they_are_called_now() -> None:
+    plan = made()
+    images = patient(renamed="00ff")
+    assert with_images(plan, images).anatomy is images
+    assert from_json(to_json(plan), images) == plan
+
+
+@pytest.mark.parametrize("digests", [{}, {"a.dcm": "00fe"}, {"a.dcm": "00ff", "b.dcm": "00ff"}])
+def test_a_plan_refuses_the_images_of_another(digests: dict[str, str]) -> None:
+    with pytest.raises(CaseFileError, match="not the files the plan was made from"):
+        from_json(to_json(made()), patient(**digests))

@@ -12,10 +12,10 @@ from trocar.anatomy.levels import Level
 from trocar.anatomy.patient import Anatomy
 from trocar.anatomy.vertebra import Heights, Part, Pedicle, Vertebra
 from trocar.geometry import Line, Plane, Pose, Side
-from trocar.measure import Finding, Measure, Severity
+from trocar.measure import Finding, Measure, Severity, Status
 from trocar.planning.instrument import Needle
 from trocar.planning.trajectory import Clearance, Trajectory
-from trocar.treatment import Option, Plan, Procedure, Provenance, quantity
+from trocar.treatment import Option, Plan, Procedure, Provenance, Simulation, quantity
 from trocar.volume import Acquisition, Slice, Volume
 
 MARKER_MM = np.array([32.0, -28.0, 20.0])  # left, in front, above
@@ -167,6 +167,93 @@ def make_plan(two_sided: bool = False) -> Plan:
         findings,
         Provenance.of(anatomy),
     )
+
+
+# --- a simulation: not solved, drawn, so that what is told of it is known -------------------------
+
+CEMENT_MM = (8.0, -5.0, 1.0)  # in the vertebra's own frame: on the patient's left, in front of the middle
+LAW = "Axial, PMMA caps, 1.9 mm along the vertebra; law: Kopperdahl 2002"
+
+
+def model_grid(vertebra: Vertebra, step_mm: float = 1.5, turn_deg: float = 9.0) -> Volume:
+    """The body's voxels on a grid of its own, turned against the CT about the vertebra's posterior axis."""
+    c, s = np.cos(np.radians(turn_deg)), np.sin(np.radians(turn_deg))
+    axes = vertebra.frame.axes @ np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
+    affine = np.eye(4)
+    affine[:3, :3] = axes * step_mm
+    half = np.array([20, 30, 30])  # k, j, i
+    affine[:3, 3] = vertebra.frame.origin_mm - affine[:3, :3] @ half[::-1]
+    grid = Volume(np.zeros(tuple(2 * half + 1), bool), affine, "1.2.3", "mask")
+    return Volume(vertebra.body.onto(grid).array, affine, "1.2.3", "mask")
+
+
+def make_simulation(plan: Plan, cement_mm: tuple[float, float, float] = CEMENT_MM, turn_deg: float = 9.0) -> Simulation:
+    """Two scenarios; the field grows to the patient's left, and the cement (a ball of 7 mm) unloads its neighbours."""
+    vertebra = plan.anatomy.vertebra(plan.procedure.level)
+    body = model_grid(vertebra, turn_deg=turn_deg)
+    at = vertebra.frame.to_local(body.world_mm(np.moveaxis(np.indices(body.shape), 0, -1)))
+    distance = np.linalg.norm(at - cement_mm, axis=-1)
+    cement = body.array & (distance <= 7.0)
+    strain = np.where(body.array, 0.004 + 0.00012 * at[..., 0], 0.0).astype(np.float32)
+    relieved = np.where(cement, 0.0006, strain * np.clip(distance / 16.0, 0.25, 1.0)).astype(np.float32)
+    volumes = {"cement": Volume(cement, body.affine, "1.2.3", "mask")}
+    for scenario, values in (("as_is", strain), ("augmented", relieved)):
+        volumes[f"effective_strain_{scenario}"] = Volume(values, body.affine, "1.2.3", "1")
+        volumes[f"strain_energy_{scenario}"] = Volume(150.0 * values**2, body.affine, "1.2.3", "mJ/mm3")
+    return Simulation(
+        plan, Status.SUCCESS, volumes, make_series(), make_answers(), make_worries(), ("Keaveny TM. A book (2001).",)
+    )
+
+
+def make_answers() -> tuple[Measure, ...]:
+    found = {"stiffness": ("N/mm", 11_240.0, 14_900.0), "strength_stiffness": ("N", 3310.0, 4388.0),
+             "strength_offset": ("N", 3105.0, 3960.0), "strength_axial_rigidity": ("N", 2890.0, 3050.0)}  # fmt: skip
+    loads = tuple(
+        Measure(f"{name}_{scenario}", value, unit, 0.72 * value, 1.31 * value, "bone laws", f"{LAW}, {name}")
+        for scenario, place in (("as_is", 1), ("augmented", 2))
+        for name, (unit, *values) in found.items()
+        for value in (values[place - 1],)
+    )
+    return (
+        *loads,
+        Measure("tilt_as_is", 0.05, "deg", method="Turn of the loaded end about the left-right axis"),
+        Measure("tilt_augmented", 0.62, "deg", method="Turn of the loaded end about the left-right axis"),
+        Measure("cement_volume", 3.5, "mL", method="As prescribed"),
+        Measure("anterior_height_before", 19.2, "mm", 18.2, 20.2, "voxel", "At the front of the body"),
+        Measure("anterior_height_after", 22.0, "mm", 20.1, 23.9, "bone laws", "At the front of the body"),
+    )
+
+
+def make_worries() -> tuple[Finding, ...]:
+    return (
+        Finding(Severity.CAUTION, "The cement lies on one side: the vertebra tilts under load.", "0.6° at 1 kN"),
+        Finding(Severity.NOTE, "No phantom was scanned: density rests on fat and muscle.", "internal calibration"),
+    )
+
+
+def make_series() -> dict[str, dict[str, list[float] | list[str]]]:
+    fills = [5.0, 10.0, 15.0, 20.0, 25.0]
+    gains = {"central": 190.0, "eccentric": 150.0, "two-sided": 205.0}
+    z = np.linspace(0.0, 24.0, 25)
+    rigid = 1.6e6 + 5e5 * np.cos(2.0 * np.pi * z / 24.0)
+    return {
+        "sweep": {
+            "place": [name for name in gains for _ in fills],
+            "fill_percent": fills * 3,
+            "stiffness_n_per_mm": [11_240.0 + g * f for g in gains.values() for f in fills],
+            "strength_n": [3105.0 + 0.24 * g * f for g in gains.values() for f in fills],
+        },
+        "section": {
+            "height_mm": z.tolist(),
+            "axial_rigidity_as_is_n": rigid.tolist(),
+            "axial_rigidity_augmented_n": (rigid + 9e5 * np.exp(-(((z - 13.0) / 6.0) ** 2))).tolist(),
+        },
+    }
+
+
+@pytest.fixture(scope="session")
+def simulation(plan: Plan) -> Simulation:
+    return make_simulation(plan)
 
 
 @pytest.fixture(scope="session")

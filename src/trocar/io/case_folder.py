@@ -1,4 +1,4 @@
-"""The case folder: report, plan and figures, written whole or not at all, never over the input."""
+"""The case folder: report, plan, simulation and figures, written whole or not at all, never over the input."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from trocar.errors import OutputError
+from trocar.io import simulation_file
 from trocar.io.plan_file import to_json
 from trocar.reporting.html import html
 from trocar.reporting.pdf import pdf
@@ -32,10 +33,11 @@ def check_folder(folder: str | Path, inputs: Iterable[str | Path] = ()) -> Path:
     return folder
 
 
-def write(report: Report, folder: str | Path, inputs: Iterable[str | Path] = ()) -> Path:
+def write(report: Report, folder: str | Path, inputs: Iterable[str | Path] = (), fields: bool = False) -> Path:
     """Write ``report.html``, ``report.pdf``, ``plan.json`` and ``figures/`` into ``folder``.
 
-    Everything is made in a temporary folder beside the target first; a failure leaves what was
+    A report with a simulation also gives ``simulation.json``, and with ``fields`` every volume of it as NIfTI in
+    ``fields/``. Everything is made in a temporary folder beside the target first; a failure leaves what was
     there before. Returns the folder.
     """
     folder = check_folder(folder, inputs)
@@ -45,6 +47,9 @@ def write(report: Report, folder: str | Path, inputs: Iterable[str | Path] = ())
         "report.pdf": pdf(report),
     }
     files |= {f"figures/{name}.png": data for name, data in report.figures.items()}
+    if report.simulation is not None:
+        files["simulation.json"] = simulation_file.to_json(report.simulation, fields).encode()
+        files |= simulation_file.field_files(report.simulation) if fields else {}
     write_files(folder, files)
     return folder
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from enum import Enum
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from trocar.anatomy.levels import Level
 from trocar.anatomy.patient import Anatomy
 from trocar.errors import CaseFileError
 from trocar.geometry import Side
-from trocar.measure import Code, Finding, Measure, Severity
+from trocar.io.records import fields_of, plain, read_findings, read_measure, read_measures
 from trocar.planning.instrument import Needle
 from trocar.planning.trajectory import Clearance, Trajectory
 from trocar.treatment import Option, Plan, Procedure, Provenance, procedures
@@ -30,18 +29,18 @@ def to_json(plan: Plan) -> str:
         "trocar_version": plan.version,
         "research_use_only": True,
         "frame": "LPS, mm",
-        "procedure": {"name": plan.procedure.name, **_plain(_fields(plan.procedure))},
+        "procedure": {"name": plan.procedure.name, **plain(fields_of(plan.procedure))},
         "options": [_option(o) for o in plan.options],
         "not_checked": list(plan.not_checked),
-        "findings": _plain(plan.findings),
-        "measures": _plain(plan.measures),
-        "provenance": _plain(plan.provenance),
+        "findings": plain(plan.findings),
+        "measures": plain(plan.measures),
+        "provenance": plain(plan.provenance),
     }
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def from_json(text: str, images: Anatomy | None = None) -> Plan:
-    """The plan in ``text``; raises :class:`CaseFileError` when it is not one of ours."""
+    """The plan in ``text``; raises :class:`CaseFileError` when it is not one of ours, or not of these ``images``."""
     try:
         document = json.loads(text)
     except json.JSONDecodeError as error:
@@ -52,9 +51,24 @@ def from_json(text: str, images: Anatomy | None = None) -> Plan:
     if schema != SCHEMA:
         raise CaseFileError(f"schema {schema!r} is not {SCHEMA!r}: read it with the version of trocar that wrote it.")
     try:
-        return _plan(document, images)
+        plan = _plan(document)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CaseFileError(f"plan.json is damaged ({type(error).__name__}: {error}): plan again.") from error
+    return plan if images is None else with_images(plan, images)
+
+
+def with_images(plan: Plan, images: Anatomy) -> Plan:
+    """The plan with its patient at hand; raises :class:`CaseFileError` where these are not the files it was made from.
+
+    Files are known by their SHA-256, whatever their names.
+    """
+    found = Provenance.of(images)
+    if sorted(d for _, d in found.files) != sorted(d for _, d in plan.provenance.files):
+        raise CaseFileError(
+            "these are not the files the plan was made from (their digests differ): give that scan and its labels, "
+            "or plan again."
+        )
+    return replace(plan, images=images)
 
 
 def read_plan(path: str | Path, on: Anatomy | None = None) -> Plan:
@@ -68,32 +82,12 @@ def read_plan(path: str | Path, on: Anatomy | None = None) -> Plan:
     return from_json(text, on)
 
 
-def _fields(record: Any) -> dict[str, Any]:
-    return {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Enum):
-        return value.value
-    if dataclasses.is_dataclass(value):
-        return {k: _plain(v) for k, v in _fields(value).items()}
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, dict):
-        return {str(_plain(k)): _plain(v) for k, v in value.items()}
-    if isinstance(value, (tuple, list)):
-        return [_plain(v) for v in value]
-    return value
-
-
 def _option(option: Option) -> dict[str, Any]:
     return {
         "name": option.name,
         "reason": option.reason,
-        "measures": _plain(option.measures),
-        "findings": _plain(option.findings),
+        "measures": plain(option.measures),
+        "findings": plain(option.findings),
         "trajectories": [_trajectory(t) for t in option.trajectories],
     }
 
@@ -104,21 +98,21 @@ def _trajectory(t: Trajectory) -> dict[str, Any]:
         "level": t.level.value,
         "side": t.side.value,
         "approach": t.approach,
-        "instrument": _plain(t.instrument),
+        "instrument": plain(t.instrument),
         "skin_mm": t.skin_mm.tolist(),
         "entry_mm": t.entry_mm.tolist(),
         "target_mm": t.target_mm.tolist(),
         "length_mm": t.length_mm,
         "grade": t.grade.value,
         "clearance_mm": t.clearance_mm,
-        "clearances": [{**_plain(c), "grade": c.grade.value} for c in t.clearances],
+        "clearances": [{**plain(c), "grade": c.grade.value} for c in t.clearances],
         "breach_probability": None if chance is None else chance.value,
-        "breach_probability_measure": _plain(chance),
-        "measures": _plain(t.measures),
+        "breach_probability_measure": plain(chance),
+        "measures": plain(t.measures),
     }
 
 
-def _plan(d: dict[str, Any], images: Anatomy | None) -> Plan:
+def _plan(d: dict[str, Any]) -> Plan:
     source = dict(d["provenance"])
     provenance = Provenance(
         **{
@@ -130,11 +124,11 @@ def _plan(d: dict[str, Any], images: Anatomy | None) -> Plan:
     )
     return Plan(
         _read_procedure(d["procedure"]),
-        images,
+        None,
         tuple(_read_option(o) for o in d["options"]),
         tuple(d["not_checked"]),
-        _read_measures(d["measures"]),
-        _read_findings(d["findings"]),
+        read_measures(d["measures"]),
+        read_findings(d["findings"]),
         provenance,
         d["trocar_version"],
     )
@@ -153,8 +147,8 @@ def _read_option(d: dict[str, Any]) -> Option:
     return Option(
         tuple(_read_trajectory(t) for t in d["trajectories"]),
         d["reason"],
-        _read_measures(d["measures"]),
-        _read_findings(d["findings"]),
+        read_measures(d["measures"]),
+        read_findings(d["findings"]),
     )
 
 
@@ -169,18 +163,6 @@ def _read_trajectory(d: dict[str, Any]) -> Trajectory:
         entry_mm=np.array(d["entry_mm"], dtype=np.float64),
         target_mm=np.array(d["target_mm"], dtype=np.float64),
         clearances=tuple(Clearance(**{k: v for k, v in c.items() if k != "grade"}) for c in d["clearances"]),
-        breach_probability=None if chance is None else _read_measure(chance),
-        measures=_read_measures(d["measures"]),
+        breach_probability=None if chance is None else read_measure(chance),
+        measures=read_measures(d["measures"]),
     )
-
-
-def _read_measure(d: dict[str, Any]) -> Measure:
-    return Measure(**{**d, "code": Code(**d["code"]) if d["code"] else None})
-
-
-def _read_measures(rows: list[dict[str, Any]]) -> tuple[Measure, ...]:
-    return tuple(_read_measure(m) for m in rows)
-
-
-def _read_findings(rows: list[dict[str, Any]]) -> tuple[Finding, ...]:
-    return tuple(Finding(Severity(f["severity"]), f["text"], f["because"]) for f in rows)

@@ -8,7 +8,7 @@ from enum import Enum
 from trocar.measure import Severity
 from trocar.planning.trajectory import Grade
 from trocar.reporting.figures import Picture
-from trocar.treatment import Plan
+from trocar.treatment import Plan, Simulation
 
 
 class Tone(Enum):
@@ -94,10 +94,22 @@ class Path:
 
 
 @dataclass(frozen=True)
+class Chapter:
+    """A part of the report that stands on its own: what it is about, pictures, tables, what worries."""
+
+    title: str
+    lead: str
+    pictures: tuple[Picture, ...]
+    tables: tuple[Table, ...]
+    concerns: tuple[Concern, ...]
+
+
+@dataclass(frozen=True)
 class Report:
-    """Everything a report says, in the order it says it. ``plan`` is what it was made from."""
+    """Everything a report says, in the order it says it. ``plan`` and ``simulation`` are what it was made from."""
 
     plan: Plan
+    simulation: Simulation | None
     title: str
     notice: str
     identity: tuple[Row, ...]
@@ -108,6 +120,7 @@ class Report:
     not_checked: tuple[str, ...]
     not_checked_text: str
     pictures: tuple[Picture, ...]
+    chapters: tuple[Chapter, ...]
     alternatives: Table
     sections: tuple[Table, ...]
     references: tuple[str, ...]
@@ -116,4 +129,4 @@ class Report:
     @property
     def figures(self) -> dict[str, bytes]:
         """The figures as PNG by name."""
-        return {p.name: p.png for p in self.pictures}
+        return {p.name: p.png for p in (*self.pictures, *(p for c in self.chapters for p in c.pictures))}

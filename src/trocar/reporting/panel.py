@@ -54,19 +54,20 @@ def png(figure: Figure) -> bytes:
 class Panel:
     """A picture of ``view`` under construction. Points are mm (right, down) from the view's centre."""
 
-    def __init__(self, view: View, strip: bool = True) -> None:
+    def __init__(self, view: View, strip: bool = True, pixels: int = PIXELS) -> None:
         from matplotlib.transforms import Affine2D, Bbox
 
         below = STRIP_PIXELS if strip else 0
-        scale = PIXELS / view.size_mm
+        scale = pixels / view.size_mm
         self.view = view
+        self.pixels = pixels
         self.below = below
-        self.figure = blank(PIXELS, PIXELS + below, palette.PANEL)
-        self._mm = Affine2D().scale(scale, -scale).translate(PIXELS / 2.0, below + PIXELS / 2.0)
-        self._frame = Bbox.from_bounds(0.0, below, PIXELS, PIXELS)
+        self.figure = blank(pixels, pixels + below, palette.PANEL)
+        self._mm = Affine2D().scale(scale, -scale).translate(pixels / 2.0, below + pixels / 2.0)
+        self._frame = Bbox.from_bounds(0.0, below, pixels, pixels)
 
     def image(self, pixels: NDArray[np.uint8]) -> None:
-        """Fill the square with grey ``(rows, columns)`` or colour ``(rows, columns, 3)``, ``PIXELS`` each way."""
+        """Fill the square with grey ``(rows, columns)`` or colour ``(rows, columns, 3)``, ``pixels`` each way."""
         colour = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
         self.figure.figimage(colour, 0, self.below, origin="upper")
 
@@ -106,8 +107,15 @@ class Panel:
     def letters(self) -> None:
         """What lies at each edge, and the view's title."""
         left, right, top, bottom = self.view.letters
-        for x, y, text in ((0.03, 0.5, left), (0.97, 0.5, right), (0.5, 0.965, top), (0.5, 0.035, bottom)):
-            self._text(x, y, text, ha="center", va="center", fontsize=12, fontweight="bold")
+        # on a small panel the title is as wide as the panel: the letter at the top stands under it
+        high = 0.965 if self.pixels == PIXELS else 1.0 - 44.0 / self.pixels
+        for x, y, text, side in (
+            (0.012, 0.5, left, "left"),
+            (0.988, 0.5, right, "right"),
+            (0.5, high, top, "center"),
+            (0.5, 0.035, bottom, "center"),
+        ):
+            self._text(x, y, text, ha=side, va="center", fontsize=12, fontweight="bold")
         self._text(0.015, 0.985, self.view.title, ha="left", va="top", fontsize=8)
 
     def scale(self) -> None:
@@ -123,32 +131,20 @@ class Panel:
         """Names of what was drawn, column by column: ``strokes``, then ``markers`` (name, symbol)."""
         entries: list[Stroke | tuple[str, str]] = [*strokes, *markers]
         rows = max(LEGEND_ROWS - 1, -(-len(entries) // LEGEND_COLUMNS))
-        step, width = STRIP_PIXELS / (rows + 0.7), PIXELS / LEGEND_COLUMNS
+        step, width = STRIP_PIXELS / (rows + 0.7), self.pixels / LEGEND_COLUMNS
         for n, entry in enumerate(entries):
             x, y = 10.0 + n // rows * width, STRIP_PIXELS - (n % rows + 0.85) * step
-            self._sample(x, y, entry)
+            legend_entry(self.figure, x, y, entry)
 
     def png(self) -> bytes:
         """The picture as PNG bytes."""
         return png(self.figure)
 
-    def _sample(self, x: float, y: float, entry: Stroke | tuple[str, str]) -> None:
-        from matplotlib.lines import Line2D
-        from matplotlib.text import Text
-        from matplotlib.transforms import IdentityTransform
-
-        if isinstance(entry, Stroke):
-            name, style = entry.label, (0, entry.dashes) if entry.dashes else "solid"
-            line = Line2D([x, x + SAMPLE_PIXELS], [y, y], color=entry.colour, lw=max(entry.width_pt, 1.4), ls=style)
-        else:
-            name = entry[0]
-            line = _symbol([x + SAMPLE_PIXELS / 2.0], [y], entry[1], 6.0, "white", 1.0, 1.0)
-        words = Text(
-            x + SAMPLE_PIXELS + 8.0, y, name, color=palette.PANEL_INK, fontsize=LEGEND_PT, va="center_baseline"
-        )
-        for artist in (line, words):
-            artist.set_transform(IdentityTransform())
-            self.figure.add_artist(artist)
+    def drawn(self) -> NDArray[np.uint8]:
+        """The picture as pixels ``(rows, columns, 3)``, to be set beside others."""
+        canvas: Any = self.figure.canvas
+        canvas.draw()
+        return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
     def _add(self, artist: Artist) -> None:
         artist.set_transform(self._mm)
@@ -158,9 +154,27 @@ class Panel:
     def _text(self, x: float, y: float, text: str, **style: Any) -> None:
         from matplotlib.patheffects import withStroke
 
-        share = PIXELS / (PIXELS + self.below)
+        share = self.pixels / (self.pixels + self.below)
         rim = [withStroke(linewidth=2.2, foreground="black")]
         self.figure.text(x, 1.0 - share + share * y, text, color="white", path_effects=rim, **style)
+
+
+def legend_entry(figure: Figure, x: float, y: float, entry: Stroke | tuple[str, str]) -> None:
+    """A sample of a line, or a (name, symbol), with its name, its left end at pixel ``(x, y)`` from the lower left."""
+    from matplotlib.lines import Line2D
+    from matplotlib.text import Text
+    from matplotlib.transforms import IdentityTransform
+
+    if isinstance(entry, Stroke):
+        name, style = entry.label, (0, entry.dashes) if entry.dashes else "solid"
+        line = Line2D([x, x + SAMPLE_PIXELS], [y, y], color=entry.colour, lw=max(entry.width_pt, 1.4), ls=style)
+    else:
+        name = entry[0]
+        line = _symbol([x + SAMPLE_PIXELS / 2.0], [y], entry[1], 6.0, "white", 1.0, 1.0)
+    words = Text(x + SAMPLE_PIXELS + 8.0, y, name, color=palette.PANEL_INK, fontsize=LEGEND_PT, va="center_baseline")
+    for artist in (line, words):
+        artist.set_transform(IdentityTransform())
+        figure.add_artist(artist)
 
 
 def _symbol(

@@ -13,6 +13,8 @@ from typing import Any
 from trocar.reporting.content import Report
 
 _TEMPLATE = "report.typ"
+#: Fields of a report that say what it was made from; the page is set from all others.
+_SOURCES = ("plan", "simulation")
 
 
 def pdf(report: Report) -> bytes:
@@ -27,8 +29,8 @@ def pdf(report: Report) -> bytes:
         folder = Path(name)
         (folder / _TEMPLATE).write_bytes(files("trocar.reporting").joinpath(f"templates/{_TEMPLATE}").read_bytes())
         (folder / "report.json").write_text(json.dumps(_content(report), ensure_ascii=False), encoding="utf-8")
-        for picture in report.pictures:
-            (folder / f"{picture.name}.png").write_bytes(picture.png)
+        for picture, png in report.figures.items():
+            (folder / f"{picture}.png").write_bytes(png)
         return typst.compile(
             str(folder / _TEMPLATE),
             root=str(folder),
@@ -46,7 +48,7 @@ def _fonts() -> Path:
 
 
 def _content(report: Report) -> dict[str, Any]:
-    fields = {f.name: getattr(report, f.name) for f in dataclasses.fields(report) if f.name != "plan"}
+    fields = {f.name: getattr(report, f.name) for f in dataclasses.fields(report) if f.name not in _SOURCES}
     return {name: _plain(value) for name, value in fields.items()}
 
 

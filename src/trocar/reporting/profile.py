@@ -14,6 +14,7 @@ from trocar.measure import Measure
 from trocar.planning.clearance import reported_name
 from trocar.planning.maps import named_masks, signed_depth
 from trocar.planning.trajectory import Trajectory
+from trocar.reporting.chart import PENS, SOFT, plain_axes
 from trocar.reporting.figures import padded
 from trocar.reporting.palette import INK
 from trocar.reporting.panel import PIXELS, blank, png
@@ -31,16 +32,7 @@ FAR_MM = 20.0
 #: At most this many structures are drawn, those with the least to spare.
 LINES = 5
 
-#: Okabe and Ito's set in the strength that shows on white, and a dash pattern for each line.
-_PENS: tuple[tuple[str, tuple[float, ...]], ...] = (
-    ("#D55E00", ()),
-    ("#0072B2", (5, 1.5)),
-    ("#CC79A7", (2, 1.2)),
-    ("#8A6A00", (6, 1.5, 1, 1.5)),
-    ("#56B4E9", (1, 1)),
-)
 _BONE_PEN = "#009E73"
-_SOFT = "#55626F"
 
 
 @dataclass(frozen=True)
@@ -138,18 +130,18 @@ def _draw_profiles(axes: Axes, anatomy: Anatomy, trajectory: Trajectory) -> None
     shown = profiles(anatomy, trajectory)
     axes.fill_between(depth, 0.0, np.maximum(bone, 0.0), color=_BONE_PEN, alpha=0.13, lw=0)
     axes.plot(depth, np.where(bone > 0, bone, np.nan), color=_BONE_PEN, lw=1.1, label="bone around the needle")
-    for profile, (colour, dashes) in zip(shown, _PENS, strict=False):
+    for profile, (colour, dashes) in zip(shown, PENS, strict=False):
         _draw_profile(axes, profile, colour, dashes)
     for at, name in ((trajectory.skin_to_bone_mm, "bone"), (trajectory.length_mm, "target")):
         axes.axvline(at, color=INK, lw=0.8)
         axes.text(at, FAR_MM * 1.015, name, ha="center", va="bottom", fontsize=7.5, color=INK)
     axes.set(xlim=(_first_shown_mm(trajectory, shown), trajectory.length_mm + 0.8), ylim=(0.0, FAR_MM))
-    axes.set_xlabel("depth from the skin along the needle, mm", fontsize=7.5, color=_SOFT)
+    axes.set_xlabel("depth from the skin along the needle, mm", fontsize=7.5, color=SOFT)
     axes.set_title("Free space around the needle's surface, mm", loc="left", fontsize=8.5, color=INK, pad=14)
     axes.legend(
         fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1.02), handlelength=2.6, labelspacing=0.8
     )
-    _plain_axes(axes)
+    plain_axes(axes)
 
 
 def _first_shown_mm(trajectory: Trajectory, shown: tuple[Profile, ...]) -> float:
@@ -195,14 +187,5 @@ def _draw_breaches(axes: Axes, breaches: tuple[tuple[str, Measure], ...]) -> Non
     axes.set(xlim=(0.0, top), yticks=rows, ylim=(len(breaches) - 0.5, -0.5))
     axes.set_yticklabels([name for name, _ in breaches], fontsize=7.5)
     axes.set_title("Chance of a breach by hand error, %", loc="right", fontsize=8.5, color=INK, pad=14)
-    _plain_axes(axes)
+    plain_axes(axes)
     axes.grid(visible=False)
-
-
-def _plain_axes(axes: Axes) -> None:
-    axes.tick_params(labelsize=7.5, colors=_SOFT, length=0)
-    axes.grid(axis="y", color="#E3E8ED", lw=0.6)
-    axes.set_axisbelow(True)
-    for name, spine in axes.spines.items():
-        spine.set_visible(name == "bottom")
-        spine.set_color("#AAB4BE")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from trocar.case import Case
-from trocar.reporting import appendix, first_page
+from trocar.measure import Finding, Severity
+from trocar.reporting import appendix, first_page, mechanics
 from trocar.reporting.cite import references_for
 from trocar.reporting.content import Report
 from trocar.reporting.figures import Picture
 from trocar.reporting.words import title
-from trocar.treatment import Plan
+from trocar.treatment import Plan, Simulation
 
 __all__ = ["NOTICE", "Report", "report"]
 
@@ -16,18 +17,19 @@ NOTICE = "Research software, not a medical device; not for clinical decisions."
 
 
 def report(of: Plan | Case) -> Report:
-    """The report of a plan, or of a case that has one.
+    """The report of a plan, or of a case, with its simulation where it has one.
 
     A plan that was read back without its images gives the same text, without figures and without
     the mark on the skin.
     """
-    plan, case_id = (of, None) if isinstance(of, Plan) else (of.plan, of.id)
+    plan, case_id, simulation = (of, None, None) if isinstance(of, Plan) else (of.plan, of.id, of.simulation)
     marks = first_page.marks(plan)
     about_marks = tuple(f for mark in marks if mark for f in mark.findings)
-    concerns = first_page.concerns(plan.findings + about_marks)
+    concerns = first_page.concerns(plan.findings + about_marks + _grave(simulation))
     verdict, verdict_text = first_page.headline(plan, concerns)
     return Report(
         plan=plan,
+        simulation=simulation,
         title=f"{(plan.procedure.name or type(plan.procedure).__name__).capitalize()}, {plan.procedure.level}",
         notice=NOTICE,
         identity=first_page.identity(plan, case_id),
@@ -38,11 +40,23 @@ def report(of: Plan | Case) -> Report:
         not_checked=tuple(title(n) for n in plan.not_checked),
         not_checked_text=first_page.not_checked_text(plan),
         pictures=_pictures(plan),
+        chapters=() if simulation is None else (mechanics.chapter(simulation),),
         alternatives=appendix.alternatives(plan),
         sections=appendix.sections(plan),
-        references=tuple(str(r) for r in references_for(plan)),
+        references=_references(plan, simulation),
         footer=f"{NOTICE} Trocar {plan.version}.",
     )
+
+
+def _grave(simulation: Simulation | None) -> tuple[Finding, ...]:
+    """What of a simulation belongs on the first page: all but its notes, which stand in its chapter."""
+    found = () if simulation is None else simulation.findings
+    return tuple(f for f in found if f.severity is not Severity.NOTE)
+
+
+def _references(plan: Plan, simulation: Simulation | None) -> tuple[str, ...]:
+    own = () if simulation is None else simulation.references
+    return (*(str(r) for r in references_for(plan)), *(f"{text} [simulation]" for text in dict.fromkeys(own)))
 
 
 def _pictures(plan: Plan) -> tuple[Picture, ...]:

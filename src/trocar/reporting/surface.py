@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -140,16 +141,20 @@ def _rasterise(xyz, normals, faces, depth, shade):  # type: ignore[no-untyped-de
                         shade[row, col, n] = wa * normals[a, n] + wb * normals[b, n] + wc * normals[c, n]
 
 
+#: One colour, or one for each point ``(n, 3)``; 0 to 1.
+Colour = tuple[float, float, float] | NDArray[np.float32]
+
+
 @dataclass
-class _Layer:
+class Layer:
     """Depth ``(rows, columns)``, mm, infinite where empty, and colour ``(rows, columns, 3)``, 0 to 1."""
 
     depth: NDArray[np.float32]
     colour: NDArray[np.float32]
 
 
-def render(meshes: list[tuple[Mesh, tuple[float, float, float]]], view: View, pixels: int) -> _Layer:
-    """Draw some opaque meshes, each in its colour, into one layer."""
+def render(meshes: Sequence[tuple[Mesh, Colour]], view: View, pixels: int) -> Layer:
+    """Draw some opaque meshes, each in its colour or in that of its points, into one layer."""
     depth = np.full((pixels, pixels), np.inf, np.float32)
     colour = np.zeros((pixels, pixels, 3), np.float32)
     for mesh, rgb in meshes:
@@ -159,8 +164,11 @@ def render(meshes: list[tuple[Mesh, tuple[float, float, float]]], view: View, pi
         at[:, :2] = (at[:, :2] / view.size_mm + 0.5) * pixels - 0.5
         _rasterise(at.astype(np.float32), mesh.normals.astype(np.float32), mesh.faces, depth, shade)
         new = depth < before
-        colour[new] = _lit(shade[new], view)[:, None] * np.array(rgb, np.float32)
-    return _Layer(depth, colour)
+        own = np.full_like(shade, rgb) if np.ndim(rgb) == 1 else np.zeros_like(shade)
+        if np.ndim(rgb) == 2:  # the same triangles once more, with the points' colours in place of normals
+            _rasterise(at.astype(np.float32), np.asarray(rgb, np.float32), mesh.faces, before, own)
+        colour[new] = _lit(shade[new], view)[:, None] * own[new]
+    return Layer(depth, colour)
 
 
 def _lit(normals: NDArray[np.float32], view: View) -> NDArray[np.float32]:
@@ -185,7 +193,7 @@ def _sunken(depth: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.clip((flat - around) / HOLLOW_MM, 0.0, 0.45).astype(np.float32)
 
 
-def over(front: _Layer, back: _Layer, opacity: float) -> _Layer:
+def over(front: Layer, back: Layer, opacity: float) -> Layer:
     """``front`` drawn translucent over ``back`` where it lies before it; alone, either is opaque."""
     has_front, has_back = np.isfinite(front.depth), np.isfinite(back.depth)
     colour = np.where(has_front[..., None], front.colour, back.colour)
@@ -193,7 +201,7 @@ def over(front: _Layer, back: _Layer, opacity: float) -> _Layer:
     colour[before] = opacity * front.colour[before] + (1.0 - opacity) * back.colour[before]
     behind = has_back & ~before
     colour[behind] = back.colour[behind]
-    return _Layer(np.minimum(front.depth, back.depth), colour)
+    return Layer(np.minimum(front.depth, back.depth), colour)
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,25 @@ def title(name: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+#: Units whose numbers run to thousands: no decimals, a thin space before every third digit.
+_LARGE = {"N", "N/mm", "N.mm2", "N.mm2/mm2"}
+_THIN = "\N{NARROW NO-BREAK SPACE}"
+
+
 def number(value: float, unit: str = "mm") -> str:
-    """One decimal; counts and grades without any, ratios with two. Never "-0.0"."""
+    """One decimal; forces, counts and grades without any, ratios with two or more. Never "-0.0"."""
+    if unit in _LARGE:
+        return f"{value + 0.0:,.0f}".replace(",", _THIN) if abs(value) >= 0.5 else "0"
     if unit == "1":
+        if 0.0 < abs(value) < 0.1:
+            return f"{value:.2g}"
         return f"{value:.0f}" if float(value).is_integer() else f"{value:.2f}"
     return f"{value:.1f}" if abs(value) >= 0.05 else "0.0"
+
+
+def unit_words(unit: str) -> str:
+    """A UCUM unit as it is printed, squares and cubes raised."""
+    return unit_text(unit).replace("mm2", "mm²").replace("mm3", "mm³")
 
 
 def amount(measure: Measure) -> str:
@@ -38,7 +52,7 @@ def amount(measure: Measure) -> str:
     text = number(measure.value, measure.unit)
     if measure.low is not None and measure.high is not None:
         text += f" ({number(measure.low, measure.unit)} to {number(measure.high, measure.unit)})"
-    unit = unit_text(measure.unit)
+    unit = unit_words(measure.unit)
     return f"{text}{'' if unit in ('', '°') else ' '}{unit}"
 
 

@@ -1,0 +1,48 @@
+"""Measures, findings and other records as plain JSON values, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+from trocar.measure import Code, Finding, Measure, Severity
+
+
+def fields_of(record: Any) -> dict[str, Any]:
+    """The fields of a dataclass by name, one level deep."""
+    return {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses as dictionaries, enums as their values, arrays and tuples as lists."""
+    if isinstance(value, Enum):
+        return value.value
+    if dataclasses.is_dataclass(value):
+        return {k: plain(v) for k, v in fields_of(value).items()}
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, dict):
+        return {str(plain(k)): plain(v) for k, v in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [plain(v) for v in value]
+    return value
+
+
+def read_measure(d: dict[str, Any]) -> Measure:
+    """A measure from what :func:`plain` made of it."""
+    return Measure(**{**d, "code": Code(**d["code"]) if d["code"] else None})
+
+
+def read_measures(rows: list[dict[str, Any]]) -> tuple[Measure, ...]:
+    """Several measures."""
+    return tuple(read_measure(m) for m in rows)
+
+
+def read_findings(rows: list[dict[str, Any]]) -> tuple[Finding, ...]:
+    """Several findings."""
+    return tuple(Finding(Severity(f["severity"]), f["text"], f["because"]) for f in rows)

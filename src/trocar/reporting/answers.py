@@ -1,0 +1,107 @@
+"""Stiffness and strength by scenario, read from the names of a simulation's measures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+from trocar.measure import Measure
+from trocar.reporting.words import title
+
+
+class Question(Enum):
+    """What is asked of the loaded vertebra; the value is how its measures' names begin.
+
+    The strengths follow :class:`trocar.physics.strength.Criterion`.
+    """
+
+    STIFFNESS = "stiffness"
+    BY_STIFFNESS = "strength_stiffness"
+    BY_OFFSET = "strength_offset"
+    BY_SECTION = "strength_section"
+
+    @property
+    def head(self) -> str:
+        """The heading of its column."""
+        return _HEADS[self]
+
+    @property
+    def meaning(self) -> str:
+        """One sentence on what it is."""
+        return _MEANINGS[self]
+
+
+STRENGTHS = (Question.BY_STIFFNESS, Question.BY_OFFSET, Question.BY_SECTION)
+
+_HEADS = {
+    Question.STIFFNESS: "Stiffness",
+    Question.BY_STIFFNESS: "Strength from stiffness",
+    Question.BY_OFFSET: "Strength at 0.2 % offset",
+    Question.BY_SECTION: "Strength of the weakest section",
+}
+_MEANINGS = {
+    Question.STIFFNESS: "The load for each millimetre of shortening, before anything yields.",
+    Question.BY_STIFFNESS: "The load at a fixed shortening, from the stiffness: it holds if bone fails at one strain.",
+    Question.BY_OFFSET: "The load at which bone that yields keeps a shortening of 0.2 % of its height.",
+    Question.BY_SECTION: "The load at which the cross-section of least axial rigidity gives way, from the moduli "
+    "alone, without finite elements. In published tests it predicts as well as they do; read it beside them.",
+}
+
+#: Scenarios in the words of the report; others are told by their name.
+_SCENARIOS = {
+    "as_is": "As scanned",
+    "lysed": "With the lysis",
+    "augmented": "With cement",
+    "inflated": "Balloon inflated",
+    "deflated": "Balloon deflated",
+}
+
+
+def scenario_words(scenario: str) -> str:
+    """A scenario as the reader sees it."""
+    return _SCENARIOS.get(scenario, title(scenario))
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Every stiffness and strength, ``by[question][scenario]``, scenarios in the order they were computed."""
+
+    by: dict[Question, dict[str, Measure]]
+
+    @property
+    def scenarios(self) -> tuple[str, ...]:
+        """Every scenario that has an answer."""
+        return tuple(dict.fromkeys(s for found in self.by.values() for s in found))
+
+    @property
+    def reference(self) -> str:
+        """What the others are compared with: the intact vertebra where there is one, else the first scenario."""
+        return "intact" if "intact" in self.scenarios else self.scenarios[0]
+
+    def share(self, question: Question, scenario: str) -> float | None:
+        """An answer as a share of the reference's; None where either is missing."""
+        found = self.by.get(question, {})
+        if scenario not in found or self.reference not in found or found[self.reference].value <= 0.0:
+            return None
+        return found[scenario].value / found[self.reference].value
+
+
+def answers(measures: Iterable[Measure]) -> Answers:
+    """The stiffnesses and strengths among some measures."""
+    by: dict[Question, dict[str, Measure]] = {}
+    for measure in measures:
+        question = question_of(measure)
+        if question is not None:
+            by.setdefault(question, {})[_usual(measure.name).removeprefix(f"{question.value}_")] = measure
+    return Answers({q: by[q] for q in Question if q in by})
+
+
+def question_of(measure: Measure) -> Question | None:
+    """What a measure answers, or None where it is another kind of number."""
+    return next((q for q in Question if _usual(measure.name).startswith(f"{q.value}_")), None)
+
+
+def _usual(name: str) -> str:
+    """The strength of the weakest section is also called after what is weakest: its axial rigidity."""
+    return name.replace("strength_axial_rigidity_", "strength_section_")

@@ -1,0 +1,53 @@
+"""Stiffness and strength found again in the names of measures."""
+
+from __future__ import annotations
+
+from trocar.measure import Measure
+from trocar.physics.strength import Criterion
+from trocar.reporting.answers import STRENGTHS, Question, answers, question_of, scenario_words
+
+
+def _n(name: str, value: float = 1.0) -> Measure:
+    return Measure(name, value, "N")
+
+
+def test_every_measure_is_sorted_by_what_it_answers():
+    assert question_of(_n("stiffness_as_is")) is Question.STIFFNESS
+    assert question_of(_n("strength_stiffness_as_is")) is Question.BY_STIFFNESS
+    assert question_of(_n("strength_offset_lysed")) is Question.BY_OFFSET
+    assert question_of(_n("strength_section_augmented")) is Question.BY_SECTION
+    assert question_of(_n("strength_axial_rigidity_augmented")) is Question.BY_SECTION
+    assert question_of(_n("cement_volume")) is None
+
+
+def test_every_criterion_that_is_calibrated_has_its_column():
+    for criterion in Criterion:
+        question = question_of(_n(f"strength_{criterion.name.lower()}_as_is"))
+        assert (question in STRENGTHS) == criterion.calibrated
+
+
+def test_scenarios_keep_the_order_in_which_they_were_computed():
+    names = ("stiffness_as_is", "stiffness_augmented", "strength_offset_augmented", "strength_offset_lysed")
+    found = answers(_n(name) for name in names)
+    assert found.scenarios == ("as_is", "augmented", "lysed")
+    assert list(found.by) == [Question.STIFFNESS, Question.BY_OFFSET]
+
+
+def test_shares_are_of_the_intact_vertebra_where_there_is_one():
+    rows = [_n("stiffness_as_is", 50.0), _n("stiffness_augmented", 75.0)]
+    assert answers(rows).share(Question.STIFFNESS, "augmented") == 1.5
+    with_intact = answers([*rows, _n("stiffness_intact", 100.0)])
+    assert with_intact.reference == "intact"
+    assert with_intact.share(Question.STIFFNESS, "augmented") == 0.75
+    assert with_intact.share(Question.STIFFNESS, "lysed") is None
+    assert with_intact.share(Question.BY_OFFSET, "augmented") is None
+
+
+def test_no_share_of_nothing():
+    found = answers([_n("stiffness_intact", 0.0), _n("stiffness_as_is", 5.0)])
+    assert found.share(Question.STIFFNESS, "as_is") is None
+
+
+def test_scenarios_have_words():
+    assert scenario_words("as_is") == "As scanned"
+    assert scenario_words("cement_central") == "Cement central"

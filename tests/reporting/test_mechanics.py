@@ -1,0 +1,137 @@
+"""What is told of a simulation: every number once, with its load and its law, and nothing without its unit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from trocar.case import Case
+from trocar.measure import Measure
+from trocar.reporting.content import Chapter, Table
+from trocar.reporting.html import html
+from trocar.reporting.mechanics import chapter
+from trocar.reporting.pdf import pdf
+from trocar.reporting.report import Report, report
+from trocar.treatment import Plan, Simulation
+
+from .conftest import LAW
+
+
+@pytest.fixture(scope="module")
+def made(plan: Plan, simulation: Simulation) -> Report:
+    return report(Case("c-0042", plan, simulation))
+
+
+@pytest.fixture(scope="module")
+def told(made: Report) -> Chapter:
+    (only,) = made.chapters
+    return only
+
+
+def _table(told: Chapter, title: str) -> Table:
+    (found,) = [t for t in told.tables if t.title == title]
+    return found
+
+
+def test_a_plan_alone_has_no_chapter(plan: Plan):
+    assert report(replace(plan, images=None)).chapters == ()
+
+
+def test_every_answer_stands_in_its_row_with_its_interval_and_share(told: Chapter):
+    table = _table(told, "Stiffness and strength")
+    assert table.columns[:3] == ("Scenario", "Stiffness, N/mm", "of as scanned, %")
+    before, after = table.rows
+    assert before[0] == "As scanned"
+    assert after[0] == "With cement"
+    plain = [str(c).replace("\N{NARROW NO-BREAK SPACE}", "").replace("\N{NO-BREAK SPACE}", " ") for c in after]
+    assert plain[1:] == [
+        "14900 (10728 to 19519)",
+        "133",  # 14 900 / 11 240
+        "4388 (3159 to 5748)",
+        "3960 (2851 to 5188)",
+        "3050 (2196 to 3996)",
+        "0.6",
+    ]
+    assert table.remark == "In brackets: bone laws."
+
+
+def test_the_load_and_the_law_are_named_beside_every_answer(told: Chapter):
+    table = _table(told, "What the numbers mean")
+    assert len(table.rows) == 4
+    assert all(LAW in str(row[2]) for row in table.rows)
+    assert any("without finite elements" in str(row[1]) for row in table.rows)
+    (bars,) = [p for p in told.pictures if p.name == "stiffness_and_strength"]
+    assert LAW in bars.caption
+
+
+def test_what_was_measured_twice_stands_side_by_side(told: Chapter):
+    (row,) = _table(told, "Before and after").rows
+    assert row[:3] == ("Anterior height", "19.2 (18.2 to 20.2) mm", "22.0 (20.1 to 23.9) mm")
+
+
+def test_no_measure_is_lost_and_none_is_told_twice(told: Chapter, simulation: Simulation):
+    cells = [str(c) for t in told.tables[:4] for row in t.rows for c in row[:1]]
+    assert cells.count("Cement volume") == 1
+    assert "Tilt as is" not in cells  # it has a column of its own
+    odd = Measure("tilt_of_something_else", 3.0, "deg")
+    more = chapter(replace(simulation, measures=(*simulation.measures, odd)))
+    assert any(row[0] == "Tilt of something else" for row in _table(more, "Also computed").rows)
+
+
+def test_the_sweep_is_a_figure_and_a_table_of_every_filling(told: Chapter):
+    table = _table(told, "Every filling")
+    assert table.columns == ("Place", "Fill, %", "Stiffness, N/mm", "Strength, N")
+    assert len(table.rows) == 15
+    assert table.rows[0][:2] == ("Central", "5.0")
+    assert [p.name for p in told.pictures if p.name in ("sweep", "axial_rigidity")] == ["axial_rigidity", "sweep"]
+
+
+def test_grave_findings_stand_on_the_first_page_and_notes_in_their_chapter(made: Report, told: Chapter):
+    first = [c.text for c in made.concerns]
+    assert any("tilts under load" in text for text in first)
+    assert not any("No phantom was scanned" in text for text in first)
+    assert [c.badge.word for c in told.concerns] == ["CAUTION", "NOTE"]
+
+
+def test_the_lead_says_what_cement_gives_and_what_it_is_not(told: Chapter):
+    assert "With cement: stiffness 133 %, strength 128 % of as scanned." in told.lead
+    assert "do not read them as what this patient can carry" in told.lead
+
+
+def test_without_images_numbers_stay_and_pictures_of_the_ct_go(plan: Plan, simulation: Simulation):
+    bare = replace(plan, images=None)
+    kept = chapter(replace(simulation, plan=bare))
+    assert {p.name for p in kept.pictures} == {"stiffness_and_strength", "axial_rigidity", "sweep"}
+    assert report(Case("c", bare, replace(simulation, plan=bare))).chapters
+
+
+def test_a_simulation_that_loads_nothing_is_told_too(simulation: Simulation):
+    dose = replace(simulation, measures=(Measure("dose", 2.0, "Gy", method="so"),), volumes={}, series={}, findings=())
+    made = chapter(dose)
+    assert made.title == "What it is expected to do"
+    assert made.pictures == ()
+    assert made.lead == ""
+    assert [t.title for t in made.tables] == ["Also computed"]
+
+
+def test_its_references_follow_those_of_the_plan(made: Report):
+    assert made.references[-1] == "Keaveny TM. A book (2001). [simulation]"
+
+
+def test_a_case_refuses_the_simulation_of_another_plan(plan: Plan, simulation: Simulation):
+    with pytest.raises(ValueError, match="of another plan"):
+        Case("c-0042", replace(plan, not_checked=()), simulation)
+
+
+def test_page_and_paper_hold_the_chapter(made: Report, told: Chapter):
+    page = html(made)
+    assert f"<h2>{told.title}</h2>" in page
+    assert page.count("data:image/png") == len(made.figures)
+    assert all(f'alt="{p.alt.split(chr(39))[0]}' in page for p in told.pictures)
+    assert pdf(made).startswith(b"%PDF-")
+
+
+def test_every_figure_has_a_name_of_its_own(made: Report, told: Chapter):
+    names = [p.name for p in (*made.pictures, *told.pictures)]
+    assert len(set(names)) == len(names) == len(made.figures)

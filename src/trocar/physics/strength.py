@@ -20,8 +20,8 @@ from trocar.physics.solid import Solid
 FAILURE_STRAIN = 0.0068
 #: Permanent strain that defines yield on a load-displacement curve: the usual 0.2 % of mechanical testing.
 OFFSET_STRAIN = 0.002
-#: Strain at which human vertebral trabecular bone yields in compression, 0.84 % with SD 0.06 % at 0.2 % offset.
-#: Kopperdahl DL, Keaveny TM, J Biomech 31:601-608 (1998).
+#: Strain at which human vertebral trabecular bone yields in compression, 0.84 % with SD 0.06 %: the whole strain where
+#: the curve meets its 0.2 % offset line. Kopperdahl DL, Keaveny TM, J Biomech 31:601-608 (1998).
 SECTION_YIELD_STRAIN = 0.0084
 #: A cross-section counts as whole with at least this share of the median area of the body's sections. The endplates
 #: are hollow and tilted, so the first and last layers hold slivers of bone that no load passes through alone. Our
@@ -135,13 +135,14 @@ class Rigidity:
         return float(self.axial_n[self.weakest])
 
     def strength_n(self, yield_strain: float = SECTION_YIELD_STRAIN) -> float:
-        """Load that strains the weakest section to ``yield_strain``: (EA)min x strain.
+        """Load at which the weakest section yields as a whole: (EA)min x the elastic part of ``yield_strain``.
 
-        The correlation of :attr:`least_n` is published; this scale is ours, an upper bound on the load at first
-        yield, since a section never shares its load as evenly as a uniform strain does.
+        At yield by the 0.2 % offset the stress is the modulus times (``yield_strain`` - :data:`OFFSET_STRAIN`). The
+        correlation of :attr:`least_n` with strength is published; this scale is ours.
         """
-        _check_positive(yield_strain=yield_strain)
-        return self.least_n * yield_strain
+        if not OFFSET_STRAIN < yield_strain < np.inf:
+            raise ValueError(f"yield_strain={yield_strain:g} must be above the offset of {OFFSET_STRAIN:g}.")
+        return self.least_n * (yield_strain - OFFSET_STRAIN)
 
 
 def section_rigidity(solid: Solid, body: NDArray[np.bool_], share: float = WHOLE_SECTION) -> Rigidity:

@@ -146,6 +146,18 @@ def test_a_scanner_with_a_fault_is_set_right(energy_kev: float, gain: float, zer
     assert effective_energy_kev(hu) == pytest.approx(energy_kev, abs=0.05)
 
 
+def test_bone_is_not_on_the_line_and_air_weighs_more() -> None:
+    """Weighted normal equations, 1/5 HU for air and 1/8 HU for the rest; a cortex of any HU changes nothing."""
+    hu = {Reference.AIR: -990.0, Reference.FAT: -120.0, Reference.MUSCLE: 60.0, Reference.BLOOD: 40.0}
+    x = np.array([[expected_hu(r, 70.0), 1.0] for r in hu])
+    w = np.diag([1 / 25.0, 1 / 64.0, 1 / 64.0, 1 / 64.0])
+    gain, zero = np.linalg.solve(x.T @ w @ x, x.T @ w @ np.array(list(hu.values())))
+    line = Calibration.from_tissues(hu)
+    assert line.slope == pytest.approx(Calibration.default().slope / gain, rel=1e-9)
+    assert line.density(zero + gain * ZERO_HU) == pytest.approx(0.0, abs=1e-7)
+    assert Calibration.from_tissues({**hu, Reference.CORTICAL_BONE: 600.0}) == line
+
+
 def test_references_that_do_not_suffice() -> None:
     with pytest.raises(ValueError, match="air and a soft tissue are needed; got fat"):
         Calibration.from_tissues({Reference.FAT: -100.0})
@@ -189,6 +201,26 @@ def test_references_are_found_in_a_patient() -> None:
     assert not line.findings
     assert line.slope * GAIN == pytest.approx(Calibration.default().slope, rel=0.01)
     assert line.density(ZERO) == pytest.approx(0.0, abs=0.002)
+
+
+def test_neither_gas_nor_padding_is_room_air() -> None:
+    """Bowel gas of -920 HU inside the body, and most of the outside padded with -1024 HU."""
+    patient = block_patient(noise_hu=3.0)
+    plain, _ = reference_hu(patient)
+    hu = patient.ct.array.copy()
+    hu[:, 18:34, 17:37] = -920.0
+    hu[:, :, 66:] = hu[:, :14, 12:] = -1024.0
+    found, _ = reference_hu(replace(patient, ct=replace(patient.ct, array=hu)))
+    assert found[Reference.AIR] == pytest.approx(plain[Reference.AIR], abs=1.0)
+
+
+def test_a_crumb_of_an_aorta_is_not_blood() -> None:
+    patient = block_patient()
+    crumb = np.zeros(patient.ct.shape, bool)
+    crumb[:, 22:27, 42:47] = True
+    small = {**patient.structures, "aorta": Volume(crumb, patient.ct.affine, unit="mask")}
+    hu, _ = reference_hu(replace(patient, structures=small))
+    assert set(hu) == {Reference.AIR, Reference.FAT, Reference.MUSCLE}
 
 
 def test_a_mirrored_patient_has_the_same_line() -> None:
@@ -255,6 +287,10 @@ def test_muscle_behind_the_spine_when_none_is_labelled() -> None:
     assert hu[Reference.MUSCLE] == pytest.approx(55.0, abs=2.0)
     assert -97.0 < hu[Reference.FAT] < -88.0
     assert "no aorta" in findings[0].text
+    in_front = drawn.ct.world_mm(np.argwhere(np.ones(drawn.ct.shape, bool)))[:, 1].reshape(drawn.ct.shape)
+    in_front = in_front < patient.vertebra("L1").frame.origin_mm[1] + 15.0
+    brighter = replace(patient, ct=replace(drawn.ct, array=drawn.ct.array + np.float32(25.0) * in_front))
+    assert reference_hu(brighter)[0][Reference.MUSCLE] == hu[Reference.MUSCLE]
     labelled, _ = reference_hu(build_anatomy(drawn.ct, labels))
     assert labelled[Reference.BLOOD] == pytest.approx(42.0, abs=2.0)
     assert labelled[Reference.MUSCLE] == pytest.approx(55.0, abs=2.0)

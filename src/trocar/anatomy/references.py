@@ -22,6 +22,8 @@ LEAST_ML, LEAST_VOXELS = 0.5, 50
 SMOOTHED_MM = 4.0
 #: Windows of the averaged CT numbers, HU.
 AIR_HU, FAT_HU, MUSCLE_HU = (-1100.0, -900.0), (-150.0, -50.0), (20.0, 90.0)
+#: The lowest CT number of a scan, where it lies below this, is padding or the end of the scanner's scale, HU.
+PADDING_HU = -1010.0
 #: A region keeps this far from its border, mm.
 AIR_INSIDE_MM, INSIDE_MM = 6.0, 3.0
 #: Muscles that labels name.
@@ -84,7 +86,7 @@ def _air(anatomy: Anatomy, smooth: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Room air: scanned, away from the body and whatever lies on or under it, and not the scanner's padding."""
     ct = anatomy.ct
     open_air = ~anatomy.skin.array & scanned_region(ct) & _between(smooth, AIR_HU) & _between(ct.array, AIR_HU)
-    return _inside(open_air, ct, AIR_INSIDE_MM) & (ct.array > ct.array.min())
+    return _inside(open_air, ct, AIR_INSIDE_MM) & (ct.array > min(float(ct.array.min()), PADDING_HU))
 
 
 def _labelled(anatomy: Anatomy, names: tuple[str, ...]) -> NDArray[np.bool_]:

@@ -11,6 +11,8 @@ import os
 import re
 import shutil
 import subprocess
+import time
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -27,6 +29,8 @@ PEERS = ROOT / "build" / "peers"
 VARIABLE = "TROCAR_PEERS"
 #: Relative residual ParOSol is asked for: far below the agreement that is tested.
 PAROSOL_TOLERANCE = 1e-9
+#: How often a running peer is asked how large it has grown.
+POLL_S = 0.01
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "CCX_NPROC_EQUATION_SOLVER": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
@@ -62,18 +66,62 @@ def need_parosol() -> Path:
     return needed(parosol(), "ParOSol", "make peers")
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What a program took, from its start to its end: reading its file and writing its answer are part of it."""
+
+    cpu_s: float
+    peak_bytes: int
+    printed: str
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """Reactions (N) at ``boundary.displaced``, displacements (mm) at ``boundary.loaded``; nan where there is none."""
+
+    reaction_n: np.ndarray
+    displacement_mm: np.ndarray
+    cost: Cost
+
+
+def run(command: list[str | Path], folder: Path, env: dict[str, str]) -> Cost:
+    """Run to the end; a peer that fails is a failure here.
+
+    The peak is asked for while it runs: what the kernel tells a parent afterwards includes the parent itself.
+    """
+    with (folder / "printed.txt").open("w") as log:
+        process = subprocess.Popen(
+            command, cwd=folder, stdout=log, stderr=subprocess.STDOUT, env=os.environ | ONE_THREAD | env
+        )
+        peak, ended, status = 0, 0, 0
+        while not ended:
+            peak = max(peak, high_water(process.pid))
+            time.sleep(POLL_S)
+            ended, status, usage = os.wait4(process.pid, os.WNOHANG)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    text = (folder / "printed.txt").read_text(encoding="utf-8", errors="replace")
+    assert process.returncode == 0, text[-3000:]
+    return Cost(usage.ru_utime + usage.ru_stime, peak, text)
+
+
+def high_water(pid: int | str) -> int:
+    """Greatest resident size (bytes) of a running process since it began; 0 when it has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    return 1024 * int(found[1]) if found else 0
+
+
 def run_calculix(
     program: Path, solid: Solid, boundary: Boundary, folder: Path, equations: Equations = Equations.DIRECT
-) -> tuple[np.ndarray, np.ndarray]:
-    """Reactions (N) at ``boundary.displaced`` and displacements (mm) at ``boundary.loaded``, as CalculiX has them."""
+) -> Answer:
     write_calculix(solid, boundary, folder / "model.inp", equations)
-    done = subprocess.run(
-        [program, "model"], cwd=folder, capture_output=True, text=True, check=False, env=os.environ | ONE_THREAD
-    )
-    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
-    blocks = printed((folder / "model.dat").read_text(encoding="utf-8"))
-    force, displacement = (at(blocks.get(what, {}), solid) for what in ("forces", "displacements"))
-    return force[boundary.displaced], displacement[boundary.loaded]
+    cost = run([program, "model"], folder, {})
+    found = printed((folder / "model.dat").read_text(encoding="ascii"))
+    force, displacement = (at(found.get(what, {}), solid) for what in ("forces", "displacements"))
+    return Answer(force[boundary.displaced], displacement[boundary.loaded], cost)
 
 
 def printed(text: str) -> dict[str, dict[int, list[float]]]:
@@ -100,15 +148,11 @@ def at(rows: dict[int, list[float]], solid: Solid) -> np.ndarray:
 
 def run_parosol(
     program: Path, solid: Solid, boundary: Boundary, folder: Path, tolerance: float = PAROSOL_TOLERANCE
-) -> tuple[np.ndarray, np.ndarray]:
-    """Reactions (N) at ``boundary.displaced`` and displacements (mm) at ``boundary.loaded``, as ParOSol has them."""
+) -> Answer:
     path = write_parosol(solid, boundary, folder / "model.h5")
-    done = subprocess.run(
-        [program, "--tol", f"{tolerance:g}", path],
-        cwd=folder, capture_output=True, text=True, check=False, env=os.environ | ONE_THREAD | one_rank(program),
-    )  # fmt: skip
-    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
-    return read_parosol(path, solid, boundary)
+    cost = run([program, "--tol", f"{tolerance:g}", path], folder, one_rank(program))
+    force, displacement = read_parosol(path, solid)
+    return Answer(force[boundary.displaced], displacement[boundary.loaded], cost)
 
 
 def one_rank(program: Path) -> dict[str, str]:
@@ -124,13 +168,12 @@ def one_rank(program: Path) -> dict[str, str]:
     }
 
 
-def read_parosol(path: Path, solid: Solid, boundary: Boundary) -> tuple[np.ndarray, np.ndarray]:
+def read_parosol(path: Path, solid: Solid) -> list[np.ndarray]:
+    """Forces (N) and displacements (mm) as flat arrays of degrees of freedom ``[c, k, j, i]``; nan where none."""
     import h5py
 
     with h5py.File(path) as file:
         place = np.rint(file["Mesh/Coordinates"][...] / solid.spacing_mm[0]).astype(np.int64)
-        force, displacement = file["Solution/force"][...], file["Solution/disp"][...]
+        fields = [file["Solution/force"][...], file["Solution/disp"][...]]
     number = np.ravel_multi_index(tuple(place[:, ::-1].T), solid.nodes) + 1
-    rows = (dict(zip(number.tolist(), xyz.tolist(), strict=True)) for xyz in (force, displacement))
-    force, displacement = (at(numbered, solid) for numbered in rows)
-    return force[boundary.displaced], displacement[boundary.loaded]
+    return [at(dict(zip(number.tolist(), xyz.tolist(), strict=True)), solid) for xyz in fields]

@@ -16,7 +16,7 @@ from trocar.physics.elasticity import deform
 from trocar.physics.solid import Boundary, Material, Solid
 
 from .peer_problems import ALIKE, DIFFERENT, ORTHOTROPIC, bottom, moved, phantom, pushed, random_cube, top
-from .peers import VARIABLE, need_ccx, need_parosol, needed, run_calculix, run_parosol
+from .peers import VARIABLE, Answer, need_ccx, need_parosol, needed, run_calculix, run_parosol
 
 #: What is asked of the reactions, relative to the greatest.
 AGREEMENT = 1e-5
@@ -26,10 +26,10 @@ FINE = 1e-8
 ASKEW = (-0.001, 0.0004, 0.0007)
 
 
-def agree(solid: Solid, boundary: Boundary, theirs: tuple[np.ndarray, np.ndarray]) -> None:
+def agree(solid: Solid, boundary: Boundary, theirs: Answer) -> None:
     """Resultants on both faces, every node's reaction, and the displacements of what is pushed."""
     ours = deform(solid, boundary, tolerance=FINE)
-    reaction, displacement = np.nan_to_num(theirs[0]), theirs[1]
+    reaction, displacement = np.nan_to_num(theirs.reaction_n), theirs.displacement_mm
     peer = replace(ours, reaction_n=reaction)
     for face in (bottom(solid), top(solid)):
         close(ours.force_n(face), peer.force_n(face), np.abs(peer.force_n(bottom(solid))).max())
@@ -107,7 +107,7 @@ def test_at_the_residual_users_get_the_resultants_agree(tmp_path: Path) -> None:
     solid = phantom(20)
     boundary = moved(solid)
     ours = deform(solid, boundary)
-    theirs = replace(ours, reaction_n=np.nan_to_num(run_calculix(need_ccx(), solid, boundary, tmp_path)[0]))
+    theirs = replace(ours, reaction_n=np.nan_to_num(run_calculix(need_ccx(), solid, boundary, tmp_path).reaction_n))
     for face in (bottom(solid), top(solid)):
         close(ours.force_n(face), theirs.force_n(face), np.abs(theirs.force_n(face)).max())
 

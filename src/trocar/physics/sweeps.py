@@ -341,7 +341,7 @@ def _gather(row: Any, stride: int, out: Any, coarse_stride: int, weight: Any) ->
 def interpolate(
     shape: Any, first: int, last: int, x: Any, inverse: Any, coarse_shape: Any, coarse: Any, row: Any
 ) -> None:
-    """Add the coarse level's correction to the free nodes."""
+    """Add the coarse level's correction to the free nodes. Leaves the first vector of ``row`` alone, as all do."""
     _, rows, stride = shape
     _, coarse_rows, coarse_stride = coarse_shape
     half = splat(np.float32(0.5))
@@ -354,13 +354,13 @@ def interpolate(
                 for n in range(0, coarse_stride, WIDTH):
                     near = load(coarse, low + n) + load(coarse, up + n)
                     far = load(coarse, low + side + n) + load(coarse, up + side + n)
-                    store(row, n, half * half * (near + far))
+                    store(row, WIDTH + n, half * half * (near + far))
                 at = ((k * 3 + component) * rows + r) * stride
                 for n in range(stride // 2):
                     if inverse[at + 2 * n] != 0.0:
-                        x[at + 2 * n] += row[n]
+                        x[at + 2 * n] += row[WIDTH + n]
                     if inverse[at + 2 * n + 1] != 0.0:
-                        x[at + 2 * n + 1] += np.float32(0.5) * (row[n] + row[n + 1])
+                        x[at + 2 * n + 1] += np.float32(0.5) * (row[WIDTH + n] + row[WIDTH + n + 1])
 
 
 @nb.njit(cache=True, nogil=True)

@@ -12,10 +12,8 @@ import pytest
 from scipy.ndimage import binary_dilation, binary_erosion
 
 import trocar
-from trocar.anatomy.bone import Calibration, Mineral, calibrated
+from trocar.anatomy.bone import Mineral, calibrated
 from trocar.anatomy.levels import Level
-from trocar.anatomy.patient import Anatomy
-from trocar.anatomy.phantom import PhantomSpec, phantom
 from trocar.anatomy.vertebra import Part
 from trocar.errors import LevelError
 from trocar.measure import Severity
@@ -24,14 +22,7 @@ from trocar.mechanics.model import BoneModel, Ends, Tissue, bone_model
 from trocar.physics.materials import LAWS, PMMA, Density
 from trocar.volume import Volume
 
-LINE = Calibration.from_scanner(0.0008, 0.0, "a test")
-
-
-@cache
-def patient(mirror: bool = False) -> Anatomy:
-    spec = PhantomSpec(levels=(Level.L1, Level.L2), focus=Level.L1, voxel_mm=(1.5, 1.0, 1.0), mirror=mirror)
-    drawn = phantom(spec)
-    return trocar.read_anatomy(drawn.labels, on=drawn.ct, scheme="totalseg-v2")
+from .patients import LINE, patient
 
 
 @cache

@@ -155,7 +155,7 @@ class BoneModel:
         return cls(
             Level.parse(level),
             solid_of(material, own, spacing_mm, law),
-            _placed(affine, spacing_mm, held, room),
+            placed_at(affine, spacing_mm, held, room),
             parts.astype(np.uint8),
             own,
             law,
@@ -277,10 +277,10 @@ def _bone(density: NDArray[Any], parts: NDArray[Any], keep: tuple[Part, ...]) ->
     return bone
 
 
-def _placed(
+def placed_at(
     affine: ArrayLike | None, spacing_mm: tuple[float, float, float], held: NDArray[np.bool_], room: int
 ) -> NDArray[np.float64]:
-    """The affine of the tight box."""
+    """The affine of the tight box (:func:`tight`) cut from a box with ``affine``, or with its first voxel at 0."""
     whole = np.diag([*spacing_mm[::-1], 1.0]) if affine is None else np.array(affine, np.float64)
     k, j, i = (s.start for s in _box(held))
     whole[:3, 3] = (whole @ [i, j, k - room, 1.0])[:3]

@@ -19,8 +19,8 @@ from trocar.physics.sweeps import WIDTH, Elements
 STEPS = 3
 #: Grids with no more degrees of freedom than this are solved directly.
 DIRECT_SIZE = 400
-#: The bound on a single voxel's eigenvalues is not reached by an assembly of many.
-EIGENVALUE_SHARE = 1.0
+#: Power steps that estimate the greatest eigenvalue, and how much is added to their answer.
+POWER_STEPS, POWER_MARGIN = 8, 1.2
 #: Relative size below which an eigenvalue of the coarsest grid counts as 0.
 SINGULAR = 1e-6
 
@@ -111,13 +111,12 @@ class VoxelLevel:
         self.grid, self.elements, self.fixed = grid, elements, fixed
         self.materials, self.spacing_mm, self.crew = materials, spacing_mm, crew
         self.inverse = self._inverse_diagonal()
-        bound = max(largest_eigenvalue(m, spacing_mm) for m in materials)
-        self.steps = chebyshev(STEPS, EIGENVALUE_SHARE * bound)
         self.x = np.zeros(grid.size, np.float32)
         self.change = np.zeros(grid.size, np.float32)
         self.load = np.zeros(0, np.float32)
         self.parts = pieces(grid.nodes[0], grid.nodes[0] * grid.plane)
         self._rooms = [_Room(grid) for _ in self.parts]
+        self.steps = chebyshev(STEPS, self._largest_eigenvalue())
 
     def _inverse_diagonal(self) -> NDArray[np.float32]:
         """One over the diagonal at free nodes that have material beside them; 0 elsewhere."""
@@ -127,6 +126,22 @@ class VoxelLevel:
         sweeps.invert(inverse)
         inverse[self.grid.places(self.fixed)] = 0.0
         return inverse
+
+    def _largest_eigenvalue(self) -> float:
+        """Of ``D^-1 A``: by power steps, and never above the bound a single voxel gives.
+
+        The growth is that of the greatest entry: a lone stiff voxel counts as much as a whole field.
+        """
+        bound = max(largest_eigenvalue(m, self.spacing_mm) for m in self.materials)
+        nothing, x = np.zeros(self.grid.size, np.float32), self.x
+        x[:] = np.random.default_rng(0).random(x.size, np.float32) - np.float32(0.5)
+        x[self.inverse == 0.0] = 0.0
+        growth = 1.0
+        for _ in range(POWER_STEPS):
+            x /= max(float(x.max()), -float(x.min()), np.finfo(np.float32).tiny)
+            self._relax(nothing, 0.0, -1.0)  # x + D^-1 A x
+            growth = max(float(x.max()), -float(x.min()))
+        return min(POWER_MARGIN * (growth - 1.0), bound) if growth > 1.0 else bound
 
     def coarser(self) -> VoxelLevel:
         """The level of every other node."""

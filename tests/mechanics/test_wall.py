@@ -111,3 +111,8 @@ def test_left_and_right_exchange() -> None:
     for field in (bulge_mm, hoop_strain):
         assert np.allclose(field(here)[:, :, ::-1], field(there), rtol=1e-3, atol=1e-8, equal_nan=True)
     assert np.allclose(narrowing_mm(here)[:, ::-1], narrowing_mm(there), rtol=1e-3, atol=1e-8, equal_nan=True)
+
+
+def test_newtons_do_not_bend() -> None:
+    with pytest.raises(ValueError, match="this is flexion"):
+        wall_measures(press(vertebra(mm=4.0), Load.FLEXION))

@@ -109,6 +109,9 @@ def fractured(
     the crushed share of the body's height (at the front, for a wedge); ``stiffness_kept`` and ``strength_kept`` what
     modulus and yield stress are multiplied by there, cortex included. By default the modulus falls so far that a body
     crushed by a band of that share keeps 47 % of its stiffness, as measured (see :data:`STIFFNESS_KEPT`).
+
+    Crushed bone loses far more stiffness than strength. A criterion that reads strength from moduli at one strain at
+    failure understates it; read strength by the 0.2 % offset there.
     """
     if not 0.0 < share < 1.0:
         raise ValueError(f"share={share} of the body's height must lie between 0 and 1.")
@@ -120,7 +123,8 @@ def fractured(
     after = _scaled(model, where, kept, strength_kept)
     method = (
         f"A {crush.value} of {100 * share:.0f} % of the height under the {endplate.value} endplate keeps "
-        f"{100 * kept:.0f} % of its modulus and {100 * strength_kept:.0f} % of its yield stress."
+        f"{100 * kept:.0f} % of its modulus and {100 * strength_kept:.0f} % of its yield stress; strengths read from "
+        "stiffness or section are too low for crushed bone."
     )
     return Scenario("fractured", after, method, where)
 

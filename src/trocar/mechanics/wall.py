@@ -22,6 +22,7 @@ from trocar.anatomy.vertebra import Part
 from trocar.measure import Measure
 from trocar.mechanics.answers import TOLD_N, Loaded
 from trocar.mechanics.filling import Mask
+from trocar.mechanics.loads import Load
 from trocar.mechanics.model import BoneModel
 
 #: Without a canal in the model, the posterior wall is the back of this middle share of the body's width.
@@ -31,7 +32,9 @@ Field = NDArray[np.float64]
 
 
 def wall_measures(loaded: Loaded, force_n: float = TOLD_N) -> tuple[Measure, ...]:
-    """VB and LICN in mm and PWTHS in %, under ``force_n`` of axial compression."""
+    """VB and LICN in mm and PWTHS in %, under ``force_n`` of axial compression; raises ``ValueError`` for bending."""
+    if loaded.load is not Load.AXIAL:
+        raise ValueError(f"{force_n:g} N is a force of axial compression; this is {loaded.load.value}.")
     scale = force_n / loaded.resistance
     told = f"At {force_n:g} N. {loaded.condition}"
     bulge = "Greatest outward displacement of the side walls of the body along the radius, against their slice."

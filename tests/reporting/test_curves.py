@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trocar.reporting.curves import columns, section_picture, sweep_picture
+from trocar.reporting.curves import _without_amount, columns, section_picture, sweep_picture
 
 
 def test_a_column_says_its_unit():
@@ -32,6 +32,11 @@ def test_uneven_columns_are_refused():
 def test_a_sweep_needs_no_place_and_no_strength():
     png = sweep_picture({"fill_percent": [5.0, 10.0], "stiffness_n_per_mm": [1.0, 2.0]})
     assert png.startswith(b"\x89PNG")
+
+
+def test_a_filling_is_a_point_on_the_line_of_its_kind():
+    names = ("central 5 %", "central 12.5 %", "left, eccentric, 3.5 mL", "two-sided")
+    assert [_without_amount(n) for n in names] == ["central", "central", "left, eccentric", "two-sided"]
 
 
 def test_a_section_of_one_curve():

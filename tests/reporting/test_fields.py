@@ -11,6 +11,7 @@ from PIL import Image
 
 from trocar.reporting.chart import WIDE_PIXELS
 from trocar.reporting.fields import (
+    CEMENT,
     NO_FIELD_RGB,
     ColourScale,
     planes,
@@ -38,7 +39,7 @@ def strain(simulation: Simulation) -> Volume:
 
 @pytest.fixture(scope="module")
 def views(plan: Plan, simulation: Simulation):
-    return planes(plan.anatomy.vertebra(plan.procedure.level), simulation.volumes["cement"])
+    return planes(plan.anatomy.vertebra(plan.procedure.level), (CEMENT, simulation.volumes["cement"]))
 
 
 def _coloured(picture: np.ndarray) -> np.ndarray:
@@ -56,7 +57,7 @@ def test_planes_are_the_vertebras_own_and_pass_through_the_cement(views):
 
 def test_without_cement_the_planes_pass_through_the_middle(plan: Plan, simulation: Simulation):
     none = simulation.volumes["cement"]
-    for region in (None, Volume(np.zeros(none.shape, bool), none.affine, unit="mask")):
+    for region in (None, (CEMENT, Volume(np.zeros(none.shape, bool), none.affine, unit="mask"))):
         _, coronal, axial = planes(plan.anatomy.vertebra(plan.procedure.level), region)
         assert "middle" in axial.title
         assert axial.centre_mm == pytest.approx(np.zeros(3), abs=1.1)

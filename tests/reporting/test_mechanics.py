@@ -67,7 +67,11 @@ def test_the_load_and_the_law_are_named_beside_every_answer(told: Chapter):
 
 def test_what_was_measured_twice_stands_side_by_side(told: Chapter):
     (row,) = _table(told, "Before and after").rows
-    assert row[:3] == ("Anterior height", "19.2 (18.2 to 20.2) mm", "22.0 (20.1 to 23.9) mm")
+    assert tuple(str(c).replace("\N{NO-BREAK SPACE}", " ") for c in row[:3]) == (
+        "Anterior height",
+        "19.2 mm (18.2 to 20.2)",
+        "22.0 mm (20.1 to 23.9)",
+    )
 
 
 def test_no_measure_is_lost_and_none_is_told_twice(told: Chapter, simulation: Simulation):
@@ -102,7 +106,8 @@ def test_the_lead_says_what_cement_gives_and_what_it_is_not(told: Chapter):
 def test_without_images_numbers_stay_and_pictures_of_the_ct_go(plan: Plan, simulation: Simulation):
     bare = replace(plan, images=None)
     kept = chapter(replace(simulation, plan=bare))
-    assert {p.name for p in kept.pictures} == {"stiffness_and_strength", "axial_rigidity", "sweep"}
+    drawn = ["stiffness_and_strength", "before_and_after", "axial_rigidity", "sweep"]
+    assert [p.name for p in kept.pictures] == drawn
     assert report(Case("c", bare, replace(simulation, plan=bare))).chapters
 
 
@@ -113,6 +118,34 @@ def test_a_simulation_that_loads_nothing_is_told_too(simulation: Simulation):
     assert made.pictures == ()
     assert made.lead == ""
     assert [t.title for t in made.tables] == ["Also computed"]
+
+
+def test_a_balloon_is_told_by_what_it_restores(simulation: Simulation):
+    heights = [Measure(f"anterior_height_{t}", v, "mm", v - 1.0, v + 1.0, "laws") for t, v in
+               (("deflated", 21.0), ("before", 19.2), ("inflated", 22.5))]  # fmt: skip
+    angles = [Measure(f"local_kyphosis_{t}", v, "deg") for t, v in (("before", 18.0), ("deflated", 12.0))]
+    curve = {"volume_ml": [0.5, 1.0, 3.0], "pressure_mpa": [0.4, 0.7, 1.1]}
+    made = chapter(
+        replace(
+            simulation,
+            measures=(*heights, *angles, Measure("cavity_volume", 5.6, "mL")),
+            volumes={"cavity": simulation.volumes["cement"],
+                     "effective_strain_inflated": simulation.volumes["effective_strain_as_is"]},
+            series={"left_balloon": curve, "other": [1.0]},
+        )
+    )  # fmt: skip
+    assert made.title == "What the balloon restores"
+    assert made.tables[0].columns[:4] == ("Measure", "Before", "Balloon full", "Balloon empty")
+    assert [row[0] for row in made.tables[0].rows] == ["Anterior height", "Local kyphosis"]
+    assert made.tables[0].rows[1][1:4] == ("18.0°", "–", "12.0°")
+    assert made.tables[0].remark == "In brackets: laws."
+    names = [p.name for p in made.pictures]
+    assert names == [
+        "before_and_after",
+        "effective_strain_inflated_planes",
+        "effective_strain_surface",
+        "balloon_pressure",
+    ]
 
 
 def test_its_references_follow_those_of_the_plan(made: Report):

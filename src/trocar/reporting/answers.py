@@ -105,3 +105,13 @@ def question_of(measure: Measure) -> Question | None:
 def _usual(name: str) -> str:
     """The strength of the weakest section is also called after what is weakest: its axial rigidity."""
     return name.replace("strength_axial_rigidity_", "strength_section_")
+
+
+def spread(found: Answers) -> str:
+    """What the intervals of the answers mean."""
+    return "; ".join(dict.fromkeys(m.interval for by in found.by.values() for m in by.values() if m.interval))
+
+
+def methods(measures: Iterable[Measure]) -> str:
+    """How some measures were computed: each sentence once."""
+    return " ".join(dict.fromkeys(f"{m.method.rstrip('.')}." for m in measures if m.method))

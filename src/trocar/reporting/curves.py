@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -100,10 +101,26 @@ def section_picture(series: Mapping[str, Sequence[Any]]) -> bytes:
     return png(figure)
 
 
+def pressure_picture(series: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:
+    """Pressure against volume, one line for each of some named balloons; where each ends is marked."""
+    figure = wide_sheet(SECTION_PIXELS)
+    axes = figure.add_axes((0.06, 0.15, 0.76, 0.72))
+    for (name, curve), (colour, dashes) in zip(series.items(), PENS, strict=False):
+        x, y = np.asarray(curve["volume_ml"], float), np.asarray(curve["pressure_mpa"], float)
+        axes.plot(x, y, color=colour, lw=1.5, ls=(0, dashes) if dashes else "solid", label=title(name))
+        axes.plot(x[-1:], y[-1:], "o", ms=5, color=colour)
+    axes.set(xlim=(0.0, None), ylim=(0.0, None))
+    axes.set_xlabel("volume of the balloon, mL", fontsize=7.5, color=SOFT)
+    axes.set_title("Pressure in the balloon, MPa", loc="left", fontsize=9, color=INK)
+    axes.legend(fontsize=7.5, frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1.02), handlelength=3.0)
+    plain_axes(axes)
+    return png(figure)
+
+
 def sweep_picture(series: Mapping[str, Sequence[Any]]) -> bytes:
     """Stiffness and strength against the fill, one line for each place of the cement."""
     found = columns(series)
-    fill = next(c for c in found if c.is_number and c.name.startswith("fill"))
+    fill = next(c for c in found if c.is_number and c.name.startswith(("fill", "cement")))
     place = next((c for c in found if not c.is_number), None)
     shown = [c for c in found if c.is_number and c.name.startswith(("stiffness", "strength"))][:2]
     figure = wide_sheet(SWEEP_PIXELS)
@@ -118,7 +135,7 @@ def sweep_picture(series: Mapping[str, Sequence[Any]]) -> bytes:
 
 def _sweep(axes: Axes, fill: Column, answer: Column, place: Column | None) -> None:
     x, y = fill.numbers(), answer.numbers()
-    groups = np.array([""] * len(x) if place is None else [str(v) for v in place.values])
+    groups = np.array([""] * len(x) if place is None else [_without_amount(str(v)) for v in place.values])
     for name, (colour, dashes), mark in zip(dict.fromkeys(groups), PENS, _MARKS, strict=False):
         order = np.flatnonzero(groups == name)
         order = order[np.argsort(x[order])]
@@ -131,6 +148,11 @@ def _sweep(axes: Axes, fill: Column, answer: Column, place: Column | None) -> No
     axes.set_title(answer.head, loc="left", fontsize=9, color=INK)
     axes.yaxis.set_major_formatter(lambda value, _: number(value, "N"))
     plain_axes(axes)
+
+
+def _without_amount(name: str) -> str:
+    """A filling's name without how much it is: "central 15 %" is a point of the line "central"."""
+    return re.sub(r"[ ,]*[\d.]+ ?(%|mL)?$", "", name)
 
 
 def _beside(axes: Axes) -> None:

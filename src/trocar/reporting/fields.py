@@ -48,7 +48,8 @@ NO_FIELD_RGB = (0.42, 0.45, 0.48)
 
 VERTEBRA = Stroke("vertebra", palette.SKY)
 CEMENT = Stroke("cement", "#FFFFFF", (), 1.8)
-CAVITY = Stroke("cavity of the balloon", "#FFFFFF", (3, 1.6), 1.6)
+CAVITY = Stroke("cavity", "#FFFFFF", (3, 1.6), 1.6)
+CRUSHED = Stroke("crushed bone", palette.ORANGE, (1, 1.4), 1.4)
 
 
 @dataclass(frozen=True)
@@ -84,36 +85,23 @@ def _round_up(value: float) -> float:
 # --- planes -------------------------------------------------------------------------------------
 
 
-def planes(vertebra: Vertebra, region: Volume | None) -> tuple[View, View, View]:
-    """Mid-sagittal, coronal and axial in the vertebra's own frame; the last two through the ``region``, if any."""
+def planes(vertebra: Vertebra, region: tuple[Stroke, Volume] | None = None) -> tuple[View, View, View]:
+    """Mid-sagittal, coronal and axial in the vertebra's own frame; the last two through a named region, if any."""
     frame = vertebra.frame
     local = frame.to_local(vertebra.body.points_mm())
     low, high = local.min(axis=0), local.max(axis=0)
     middle = (low + high) / 2.0
     size = float(np.max(high - low)) + 2.0 * AROUND_MM
-    has = region is not None and bool(np.any(region.array))
-    at = frame.to_local(region.points_mm()).mean(axis=0) if region is not None and has else middle
-    where = "through the cement" if has else "through the middle"
+    at, where = middle, "middle"
+    if region is not None and region[1].array.any():
+        at, where = frame.to_local(region[1].points_mm()).mean(axis=0), region[0].label
+    left, back, up = frame.left, frame.posterior, frame.superior
     return (
+        View("sagittal", "Mid-sagittal", frame.to_world([0.0, *middle[1:]]), back, -up, size),
         View(
-            "sagittal",
-            "Mid-sagittal",
-            frame.to_world([0.0, middle[1], middle[2]]),
-            frame.posterior,
-            -frame.superior,
-            size,
+            "coronal", f"Coronal, through the {where}", frame.to_world([middle[0], at[1], middle[2]]), left, -up, size
         ),
-        View(
-            "coronal",
-            f"Coronal, {where}",
-            frame.to_world([middle[0], at[1], middle[2]]),
-            frame.left,
-            -frame.superior,
-            size,
-        ),
-        View(
-            "axial", f"Axial, {where}", frame.to_world([middle[0], middle[1], at[2]]), frame.left, frame.posterior, size
-        ),
+        View("axial", f"Axial, through the {where}", frame.to_world([*middle[:2], at[2]]), left, back, size),
     )
 
 

@@ -5,35 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from trocar.measure import Measure
-from trocar.reporting import fields
-from trocar.reporting.answers import Answers, Question, answers, question_of, scenario_words
-from trocar.reporting.bars import bars_picture
+from trocar.reporting.answers import Answers, Question, answers, methods, question_of, scenario_words, spread
 from trocar.reporting.content import Chapter, Table
-from trocar.reporting.curves import columns, section_picture, sweep_picture
-from trocar.reporting.figures import Picture
+from trocar.reporting.curves import columns
 from trocar.reporting.first_page import concerns
+from trocar.reporting.mechanics_pictures import pictures
+from trocar.reporting.times import TIME_WORDS, by_time, time_of, times_in
 from trocar.reporting.words import amount, number, title
 from trocar.treatment import Simulation
-from trocar.volume import Volume
 
-#: At most this many scenarios are compared in pictures: the first, and the last ones.
-MOST_PICTURED = 3
-#: Fields drawn on planes, the first that there is, and on the surface likewise.
-_ON_PLANES = ("effective_strain", "strain_energy")
-_ON_SURFACE = ("strain_energy", "effective_strain")
-_LABELS = {"effective_strain": "effective strain", "strain_energy": "strain energy density"}
+_HARD_SPACE = "\N{NO-BREAK SPACE}"
 
 
 def chapter(simulation: Simulation) -> Chapter:
     """Everything a simulation says about the loaded vertebra; figures on the CT where its images are at hand."""
     found = answers(simulation.measures)
     return Chapter(
-        "Bone that carries load" if found.by else "What it is expected to do",
+        _title(simulation, found),
         _lead(found, simulation),
         tuple(pictures(simulation, found)),
         tuple(t for t in _tables(simulation, found) if t.rows),
         concerns(simulation.findings),
     )
+
+
+def _title(simulation: Simulation, found: Answers) -> str:
+    if found.by:
+        return "Bone that carries load"
+    return "What the balloon restores" if "cavity" in simulation.volumes else "What it is expected to do"
 
 
 def _lead(found: Answers, simulation: Simulation) -> str:
@@ -91,13 +90,8 @@ def _by_scenario(found: Answers, rest: list[Measure]) -> Table:
             heads.append(f"of {scenario_words(found.reference).lower()}, %")
     heads += ["Tilt, °"] if tilts else []
     rows = tuple(_row(found, scenario, tilts) for scenario in found.scenarios)
-    remark = f"In brackets: {_spread(found)}." if _spread(found) else ""
+    remark = f"In brackets: {spread(found)}." if spread(found) else ""
     return Table("Stiffness and strength", tuple(heads), rows, tuple(range(1, len(heads))), remark, _even(len(heads)))
-
-
-def _spread(found: Answers) -> str:
-    """What the intervals of the answers mean."""
-    return "; ".join(dict.fromkeys(m.interval for by in found.by.values() for m in by.values() if m.interval))
 
 
 def _even(count: int) -> tuple[float, ...]:
@@ -122,48 +116,44 @@ def _with_interval(measure: Measure | None) -> str:
     text = number(measure.value, measure.unit)
     if measure.low is not None and measure.high is not None:
         interval = f"({number(measure.low, measure.unit)} to {number(measure.high, measure.unit)})"
-        text += " " + interval.replace(" ", "\N{NO-BREAK SPACE}")
+        text += " " + interval.replace(" ", _HARD_SPACE)
     return text
 
 
 def _questions(found: Answers) -> Table:
     """What each number means, and the load and the law it was computed with."""
-    rows = tuple((q.head, q.meaning, _methods(by.values())) for q, by in found.by.items())
+    rows = tuple((q.head, q.meaning, methods(by.values())) for q, by in found.by.items())
     return Table("What the numbers mean", ("Answer", "What it is", "How it was computed"), rows, widths=(0.9, 1.4, 1.8))
 
 
-def _methods(measures: Iterable[Measure]) -> str:
-    return " ".join(dict.fromkeys(f"{m.method.rstrip('.')}." for m in measures if m.method))
-
-
-#: How the names of one measure at several times end, in the order of the columns.
-_TIMES = ("before", "inflated", "deflated", "after")
-
-
-def _time_of(measure: Measure) -> tuple[str, str] | None:
-    """Name and time of a measure that was taken more than once, e.g. ``anterior_height_before``."""
-    stem, _, time = measure.name.rpartition("_")
-    return (stem, time) if stem and time in _TIMES else None
-
-
 def _before_and_after(rest: list[Measure]) -> Table:
-    by: dict[str, dict[str, Measure]] = {}
-    for measure in rest:
-        if (named := _time_of(measure)) is not None:
-            by.setdefault(named[0], {})[named[1]] = measure
-    times = tuple(t for t in _TIMES if any(t in found for found in by.values()))
+    by = by_time(rest)
+    times = times_in(by)
     rows = tuple(
-        (title(stem), *(amount(found[t]) if t in found else "–" for t in times), _methods(found.values()))
-        for stem, found in by.items()
+        (title(stem), *(_with_unit(found.get(t)) for t in times), methods(found.values())) for stem, found in by.items()
     )
-    heads = ("Measure", *(t.capitalize() for t in times), "How it was computed")
+    heads = ("Measure", *(TIME_WORDS[t] for t in times), "How it was computed")
+    kinds = dict.fromkeys(m.interval for found in by.values() for m in found.values() if m.interval)
+    remark = f"In brackets: {'; '.join(kinds)}." if kinds else ""
     numeric = tuple(range(1, len(times) + 1))
-    return Table("Before and after", heads, rows, numeric, widths=(1.0, *(0.9,) * len(times), 1.8))
+    return Table("Before and after", heads, rows, numeric, remark, (0.8, *(0.9,) * len(times), 1.8))
+
+
+def _with_unit(measure: Measure | None) -> str:
+    if measure is None:
+        return "–"
+    value, _, interval = amount(measure).partition(" (")
+    interval, _, unit = interval.partition(")")
+    return (
+        f"{value}{unit} ({interval})".replace(" ", _HARD_SPACE).replace(f"{_HARD_SPACE}(", " (")
+        if interval
+        else amount(measure)
+    )
 
 
 def _others(rest: list[Measure], found: Answers) -> Table:
     told = set(_tilts(rest)) & set(found.scenarios)
-    left = [m for m in rest if _time_of(m) is None and m.name.removeprefix("tilt_") not in told]
+    left = [m for m in rest if time_of(m) is None and m.name.removeprefix("tilt_") not in told]
     rows = tuple((title(m.name), amount(m), m.method) for m in left)
     return Table("Also computed", ("Measure", "Value", "How it was computed"), rows, (1,))
 
@@ -175,126 +165,3 @@ def _sweep(simulation: Simulation) -> Table:
     rows = tuple(zip(*(c.cells() for c in found), strict=True))
     numeric = tuple(n for n, c in enumerate(found) if c.is_number)
     return Table("Every filling", tuple(c.head for c in found), rows, numeric, widths=(1.0,) * len(found))
-
-
-# --- pictures -----------------------------------------------------------------------------------
-
-
-def pictures(simulation: Simulation, found: Answers) -> Iterable[Picture]:
-    """Bars, fields on planes and on the surface, curves: as far as the simulation has them."""
-    if found.by:
-        yield _bars(found)
-    if simulation.plan.images is not None:
-        yield from _planes(simulation)
-        yield from _surface(simulation)
-    if simulation.series.get("section"):
-        yield Picture(
-            "axial_rigidity",
-            "Axial rigidity along the height",
-            "Modulus times area, summed over each cross-section of the body; dot: the weakest. No finite elements are "
-            "in it.",
-            "Axial rigidity of each cross-section of the vertebral body from its lower to its upper end, by scenario.",
-            section_picture(simulation.series["section"]),
-            wide=True,
-        )
-    if simulation.series.get("sweep"):
-        yield Picture(
-            "sweep",
-            "Stiffness and strength against the fill",
-            "Each point is one computed filling. The table below has every number.",
-            "Stiffness and strength against the share of the body that is filled, by the cement's place.",
-            sweep_picture(simulation.series["sweep"]),
-            wide=True,
-        )
-
-
-def _bars(found: Answers) -> Picture:
-    told = "; ".join(
-        f"{scenario_words(s)} {question.head.lower()} {amount(by[s])}" for question, by in found.by.items() for s in by
-    )
-    spread = f" Whiskers: {_spread(found)}." if _spread(found) else ""
-    return Picture(
-        "stiffness_and_strength",
-        "Stiffness and strength by scenario",
-        f"{_basis(found)}{spread}",
-        f"Bars by scenario. {told}.",
-        bars_picture(found),
-        wide=True,
-    )
-
-
-def _basis(found: Answers) -> str:
-    """The load and the law the bars rest on: the first answer's own sentence."""
-    return _methods([next(iter(next(iter(found.by.values())).values()))])
-
-
-def _fields(simulation: Simulation, names: tuple[str, ...]) -> tuple[str, dict[str, Volume]]:
-    """The first kind of field among ``names`` that there is, by scenario, thinned to :data:`MOST_PICTURED`."""
-    for name in names:
-        by = {key.removeprefix(f"{name}_"): v for key, v in simulation.volumes.items() if key.startswith(f"{name}_")}
-        if by:
-            order = list(by)
-            kept = order if len(order) <= MOST_PICTURED else [order[0], *order[1 - MOST_PICTURED :]]
-            return name, {s: by[s] for s in kept}
-    return "", {}
-
-
-_OUTLINES = {"cement": fields.CEMENT, "cavity": fields.CAVITY}
-
-
-def _planes(simulation: Simulation) -> Iterable[Picture]:
-    kind, by = _fields(simulation, _ON_PLANES)
-    if not by:
-        return
-    plan = simulation.plan
-    outlines = [(stroke, simulation.volumes[n]) for n, stroke in _OUTLINES.items() if n in simulation.volumes]
-    region = outlines[0][1] if outlines else None
-    views = fields.planes(plan.anatomy.vertebra(plan.procedure.level), region)
-    scale = fields.scale_of(by.values(), _LABELS[kind])
-    for scenario, field in by.items():
-        words = scenario_words(scenario)
-        yield Picture(
-            f"{kind}_{scenario}_planes",
-            f"{words}: {_LABELS[kind]}",
-            _told(kind, simulation),
-            f"{words}: {_LABELS[kind]} in colour over the CT, in the mid-sagittal, a coronal and an axial plane of the "
-            "vertebra. In the coronal and axial image the patient's left is on the image's right; in the sagittal "
-            f"image the front is on the left. Colours from 0 to {scale.high:g} ({scale.label}).",
-            fields.planes_picture(plan, field, scale, views, outlines),
-            wide=True,
-        )
-
-
-#: What a field shows, in one sentence.
-_SHOWN = {
-    "effective_strain": "Effective strain: the strain that would store the same energy under plain compression.",
-    "strain_energy": "Strain energy density: where the work of the load is stored.",
-}
-
-
-def _told(kind: str, simulation: Simulation) -> str:
-    load = str(simulation.series.get("load", ""))
-    return " ".join(
-        s
-        for s in (_SHOWN[kind], load, "One scale of colours for all scenarios; planes of the vertebra's own frame.")
-        if s
-    )
-
-
-def _surface(simulation: Simulation) -> Iterable[Picture]:
-    kind, by = _fields(simulation, _ON_SURFACE)
-    if not by:
-        return
-    shown = {s: by[s] for s in dict.fromkeys((next(iter(by)), list(by)[-1]))}
-    scale = fields.scale_of(shown.values(), _LABELS[kind])
-    named = [(scenario_words(s), field) for s, field in shown.items()]
-    words = " and ".join(name.lower() for name, _ in named)
-    yield Picture(
-        f"{kind}_surface",
-        f"{_LABELS[kind].capitalize()} under the surface: {words}",
-        f"{_SHOWN[kind]} The value of the bone just under the surface, which is smoothed for display; grey: not in the "
-        "model. Seen from the front, so that the patient's left is on the image's right.",
-        f"Surface of the vertebra from the front and both sides, coloured by {_LABELS[kind]}, {words}.",
-        fields.surface_picture(simulation.plan, named, scale),
-        wide=True,
-    )

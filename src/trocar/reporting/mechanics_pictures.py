@@ -1,0 +1,170 @@
+"""Which figures a simulation of loaded bone gets, in which order, and what is said under them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from trocar.reporting import fields
+from trocar.reporting.answers import Answers, methods, scenario_words, spread
+from trocar.reporting.bars import bars_picture
+from trocar.reporting.curves import pressure_picture, section_picture, sweep_picture
+from trocar.reporting.figures import Picture
+from trocar.reporting.times import ByTime, by_time, times_picture
+from trocar.reporting.words import amount, plain, title
+from trocar.treatment import Simulation
+from trocar.volume import Volume
+
+#: At most this many scenarios are compared in pictures: the first, and the last ones.
+MOST_PICTURED = 3
+#: Fields drawn on planes, the first that there is, and on the surface likewise.
+_ON_PLANES = ("effective_strain", "strain_energy")
+_ON_SURFACE = ("strain_energy", "effective_strain")
+_LABELS = {"effective_strain": "effective strain", "strain_energy": "strain energy density"}
+
+
+def pictures(simulation: Simulation, found: Answers) -> Iterable[Picture]:
+    """Bars, fields on planes and on the surface, curves: as far as the simulation has them."""
+    if found.by:
+        yield _bars(found)
+    if by := by_time(simulation.measures):
+        yield _times(by)
+    if simulation.plan.images is not None:
+        yield from _planes(simulation)
+        yield from _surface(simulation)
+    if fillings := _fillings(simulation):
+        yield Picture(
+            "balloon_pressure",
+            "Pressure in the balloon against its filling",
+            "By the density of the bone that is crushed at each filling; dot: where the filling ends.",
+            f"Pressure against volume for {', '.join(plain(name) for name in fillings)}.",
+            pressure_picture(fillings),
+            wide=True,
+        )
+    if simulation.series.get("section"):
+        yield Picture(
+            "axial_rigidity",
+            "Axial rigidity along the height",
+            "Modulus times area, summed over each cross-section of the body; dot: the weakest. No finite elements are "
+            "in it.",
+            "Axial rigidity of each cross-section of the vertebral body from its lower to its upper end, by scenario.",
+            section_picture(simulation.series["section"]),
+            wide=True,
+        )
+    if simulation.series.get("sweep"):
+        yield Picture(
+            "sweep",
+            "Stiffness and strength against the fill",
+            "Each point is one computed filling. The table below has every number.",
+            "Stiffness and strength against the share of the body that is filled, by the cement's place.",
+            sweep_picture(simulation.series["sweep"]),
+            wide=True,
+        )
+
+
+def _fillings(simulation: Simulation) -> dict[str, dict[str, Any]]:
+    """The series that are a pressure against a volume."""
+    return {
+        name: series
+        for name, series in simulation.series.items()
+        if isinstance(series, dict) and {"volume_ml", "pressure_mpa"} <= series.keys()
+    }
+
+
+def _bars(found: Answers) -> Picture:
+    told = "; ".join(
+        f"{scenario_words(s)} {question.head.lower()} {amount(by[s])}" for question, by in found.by.items() for s in by
+    )
+    whiskers = f" Whiskers: {spread(found)}." if spread(found) else ""
+    return Picture(
+        "stiffness_and_strength",
+        "Stiffness and strength by scenario",
+        f"{_basis(found)}{whiskers}",
+        f"Bars by scenario. {told}.",
+        bars_picture(found),
+        wide=True,
+    )
+
+
+def _times(by: ByTime) -> Picture:
+    kinds = dict.fromkeys(m.interval for found in by.values() for m in found.values() if m.interval)
+    told = "; ".join(f"{title(n)} {t} {amount(m)}" for n, found in by.items() for t, m in found.items())
+    lines = f"Lines: {'; '.join(kinds)}." if kinds else ""
+    return Picture("before_and_after", "Before and after", lines, f"{told}.", times_picture(by), wide=True)
+
+
+def _basis(found: Answers) -> str:
+    """The load and the law the bars rest on: the first answer's own sentence."""
+    return methods([next(iter(next(iter(found.by.values())).values()))])
+
+
+def _fields(simulation: Simulation, names: tuple[str, ...]) -> tuple[str, dict[str, Volume]]:
+    """The first kind of field among ``names`` that there is, by scenario, thinned to :data:`MOST_PICTURED`."""
+    for name in names:
+        by = {key.removeprefix(f"{name}_"): v for key, v in simulation.volumes.items() if key.startswith(f"{name}_")}
+        if by:
+            order = list(by)
+            kept = order if len(order) <= MOST_PICTURED else [order[0], *order[1 - MOST_PICTURED :]]
+            return name, {s: by[s] for s in kept}
+    return "", {}
+
+
+#: Regions that are outlined, the one first that planes pass through.
+_OUTLINES = {"cement": fields.CEMENT, "cavity": fields.CAVITY, "crushed_bone": fields.CRUSHED}
+
+
+def _planes(simulation: Simulation) -> Iterable[Picture]:
+    kind, by = _fields(simulation, _ON_PLANES)
+    if not by:
+        return
+    plan = simulation.plan
+    outlines = [(stroke, simulation.volumes[n]) for n, stroke in _OUTLINES.items() if n in simulation.volumes]
+    views = fields.planes(plan.anatomy.vertebra(plan.procedure.level), *outlines[:1])
+    scale = fields.scale_of(by.values(), _LABELS[kind])
+    for scenario, field in by.items():
+        words = scenario_words(scenario)
+        yield Picture(
+            f"{kind}_{scenario}_planes",
+            f"{words}: {_LABELS[kind]}",
+            _told(kind, simulation),
+            f"{words}: {_LABELS[kind]} in colour over the CT, in the mid-sagittal, a coronal and an axial plane of the "
+            "vertebra. In the coronal and axial image the patient's left is on the image's right; in the sagittal "
+            f"image the front is on the left. Colours from 0 to {scale.high:g} ({scale.label}).",
+            fields.planes_picture(plan, field, scale, views, outlines),
+            wide=True,
+        )
+
+
+#: What a field shows, in one sentence.
+_SHOWN = {
+    "effective_strain": "Effective strain: the strain that would store the same energy under plain compression.",
+    "strain_energy": "Strain energy density: where the work of the load is stored.",
+}
+
+
+def _told(kind: str, simulation: Simulation) -> str:
+    load = str(simulation.series.get("load", ""))
+    return " ".join(
+        s
+        for s in (_SHOWN[kind], load, "One scale of colours for all scenarios; planes of the vertebra's own frame.")
+        if s
+    )
+
+
+def _surface(simulation: Simulation) -> Iterable[Picture]:
+    kind, by = _fields(simulation, _ON_SURFACE)
+    if not by:
+        return
+    shown = {s: by[s] for s in dict.fromkeys((next(iter(by)), list(by)[-1]))}
+    scale = fields.scale_of(shown.values(), _LABELS[kind])
+    named = [(scenario_words(s), field) for s, field in shown.items()]
+    words = " and ".join(name.lower() for name, _ in named)
+    yield Picture(
+        f"{kind}_surface",
+        f"{_LABELS[kind].capitalize()} under the surface: {words}",
+        f"{_SHOWN[kind]} The value of the bone just under the surface, which is smoothed for display; grey: not in the "
+        "model. Seen from the front, so that the patient's left is on the image's right.",
+        f"Surface of the vertebra from the front and both sides, coloured by {_LABELS[kind]}, {words}.",
+        fields.surface_picture(simulation.plan, named, scale),
+        wide=True,
+    )

@@ -9,6 +9,8 @@ import pytest
 from scipy.integrate import quad
 
 from trocar.physics.cavity import Crushable, Ductile, densification_strain, opened_mm3, pressed, radius_of_mm
+from trocar.physics.elasticity import deform
+from trocar.physics.solid import Boundary, Solid
 
 BONE = Ductile(young_mpa=200.0, yield_mpa=2.0)
 WEAK = Crushable(young_mpa=200.0, crush_mpa=1.2, densification=0.82)
@@ -155,6 +157,48 @@ def test_weak_bone_gives_the_pressures_that_gauges_show() -> None:
 def test_denser_bone_compacts_less() -> None:
     assert densification_strain(0.1) == pytest.approx(0.86)
     assert Crushable(200.0, 1.0, densification_strain(0.3)).front_mm(8.0) > WEAK.front_mm(8.0)
+
+
+def ball(n: int, radius: float, outer: float) -> tuple[np.ndarray, np.ndarray, float]:
+    """An eighth of a hollow ball on n voxels a side: the hollow, the wall, and the voxel's side."""
+    h = outer / n
+    k, j, i = ((np.arange(n) + 0.5) * h for _ in range(3))
+    r = np.sqrt(k[:, None, None] ** 2 + j[None, :, None] ** 2 + i[None, None, :] ** 2)
+    return r < radius, (r >= radius) & (r < outer), h
+
+
+def wall_moves_mm(n: int, radius: float = 7.5, outer: float = 22.5) -> float:
+    """Mean displacement of the wall of a pressurised hollow ball, from the volume its hollow gains.
+
+    The faces of the eighth are planes of symmetry.
+    """
+    hollow, wall, h = ball(n, radius, outer)
+    solid = Solid(np.full(wall.shape, 200.0, np.float32), wall.astype(np.uint8), spacing_mm=(h, h, h))
+    nodes = np.zeros(solid.nodes, bool)
+    boundary = pressed(hollow, wall, solid.spacing_mm, 1.5)
+    for axis in range(3):
+        plane = nodes.copy()
+        plane[(slice(None),) * axis + (0,)] = True
+        boundary += Boundary.displace(plane & touched(wall), axis, 0.0)
+    found = deform(solid, boundary, tolerance=1e-8)
+    area = 4.0 * math.pi * radius**2 / 8.0
+    return opened_mm3(boundary, found.displacement_mm, 1.5) / area
+
+
+def touched(filled: np.ndarray) -> np.ndarray:
+    """The nodes of voxels that are filled."""
+    nodes = np.zeros(tuple(n + 1 for n in filled.shape), bool)
+    k, j, i = filled.shape
+    for a, b, c in np.ndindex(2, 2, 2):
+        nodes[a : a + k, b : b + j, c : c + i] |= filled
+    return nodes
+
+
+def test_a_pressurised_void_in_voxels_converges_to_the_closed_form() -> None:
+    exact = Ductile(200.0, 2.0).elastic_displacement_mm(1.5, 7.5, 22.5)
+    errors = [abs(wall_moves_mm(n) / exact - 1.0) for n in (12, 24, 48)]
+    assert errors[2] < errors[1] < errors[0]
+    assert errors[2] < 0.03
 
 
 def test_pressure_pushes_every_wall_and_nothing_altogether() -> None:

@@ -70,7 +70,9 @@ def _grips(piece: NDArray[np.int32], count: int, solid: Solid, boundary: Boundar
         new = np.all(around[:n] != around[n], axis=0) & (around[n] > 0)  # a node counts once for each piece it touches
         order = np.argsort(around[n, new], kind="stable")
         pieces = around[n, new][order]
-        first = np.flatnonzero(np.r_[True, pieces[1:] != pieces[:-1]]) if len(pieces) else []
+        if not len(pieces):  # no held node has a voxel of its own at this corner
+            continue
+        first = np.flatnonzero(np.r_[True, pieces[1:] != pieces[:-1]])
         for a, b in zip(first, [*first[1:], len(pieces)], strict=True):
             rows = motion[new][order[a:b]]
             grips[pieces[a] - 1] += rows.T @ rows

@@ -77,7 +77,7 @@ def test_a_balloon_passes_its_cannula() -> None:
 
 
 def test_a_balloon_is_not_filled_beyond_its_limit_and_must_be_possible() -> None:
-    with pytest.raises(ValueError, match=r"volume_ml=4\.5 is outside 0 to 4 ml for 15 mm balloon"):
+    with pytest.raises(ValueError, match=r"volume_ml=4\.5 is outside 0 to 4 mL for 15 mm balloon"):
         BALLOONS[15].size_mm(4.5)
     with pytest.raises(ValueError, match=r"max_pressure_mpa=400 is outside 0.3 to 7 MPa"):
         replace(BALLOONS[15], max_pressure_mpa=400)

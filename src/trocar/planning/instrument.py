@@ -122,7 +122,7 @@ class Balloon:
         The filling is a liquid, so that the volume fixes the shape: ``V = pi/6 length diameter^2``. Catalogues show
         somewhat longer balloons in free air. Raises ``ValueError`` above the balloon's own volume.
         """
-        Range(0.0, self.max_volume_ml, "ml").check("volume_ml", volume_ml, self.name)
+        Range(0.0, self.max_volume_ml, "mL").check("volume_ml", volume_ml, self.name)
         spread = 6000.0 * volume_ml / math.pi
         diameter = math.sqrt(spread / self.length_mm)
         ball = spread ** (1.0 / 3.0)
@@ -131,7 +131,7 @@ class Balloon:
 
 BALLOON_LENGTH_RANGE = Range(5.0, 40.0, "mm")
 BALLOON_DIAMETER_RANGE = Range(1.0, 6.0, "mm")
-BALLOON_VOLUME_RANGE = Range(0.5, 10.0, "ml")
+BALLOON_VOLUME_RANGE = Range(0.5, 10.0, "mL")
 BALLOON_PRESSURE_RANGE = Range(0.3, 7.0, "MPa")
 
 _SIZES = (

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from trocar.anatomy.patient import Anatomy
 from trocar.geometry import Side
 from trocar.measure import Finding, Measure, Severity
+from trocar.mechanics.model import SPACING, BoneModel, Ends, bone_model
+from trocar.physics.materials import DEFAULT_LAW, LAWS
 from trocar.planning.access import (
     APPROACHES,
     EXTRAPEDICULAR,
@@ -16,13 +18,14 @@ from trocar.planning.access import (
     approaches_for,
     not_checked,
 )
+from trocar.planning.candidates import TargetZone
 from trocar.planning.instrument import OUTER_DIAMETER_MM, Needle
 from trocar.planning.position import PatientPosition
 from trocar.planning.ranking import Choice, ways_in
 from trocar.planning.robustness import HandError
 from trocar.planning.skin import SkinGrid, SkinMark, mark_of
 from trocar.planning.trajectory import Trajectory
-from trocar.treatment import Option, Procedure, choice, quantity
+from trocar.treatment import Option, Plan, Procedure, choice, quantity
 
 _THROUGH, _BESIDE = TRANSPEDICULAR.margins, EXTRAPEDICULAR.margins
 
@@ -68,6 +71,8 @@ class BoneAccess(Procedure):
     )
     grid_pitch_mm: float = quantity(10.0, 2.0, 50.0, "mm", "Distance between the wires of the skin grid.")
     skin_cut_mm: float = quantity(15.0, 2.0, 40.0, "mm", "Length of the transverse skin cut.")
+    bone_law: str = choice(DEFAULT_LAW.name, tuple(LAWS), "Simulation: law from bone density to stiffness.")
+    model_voxel_mm: float = quantity(1.0, SPACING.low, SPACING.high, "mm", "Simulation: voxel of the bone model.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -82,6 +87,7 @@ class BoneAccess(Procedure):
             sides=tuple(Side) if self.side == "any" else (Side(self.side),),
             instrument=self._needle(),
             length_mm=self.needle_length_mm,
+            target=self._target(),
             hand=HandError(self.entry_sd_mm, self.angle_sd_deg),
         )
         return tuple(_option(c) for c in found)
@@ -98,6 +104,14 @@ class BoneAccess(Procedure):
     def review(self, anatomy: Anatomy, options: tuple[Option, ...]) -> tuple[Finding, ...]:
         """Concerns about the labels and about the best option."""
         return (*_unchecked(self.not_checked(anatomy)), *_uncertain_hand(options[0]))
+
+    def bone(self, plan: Plan, ends: Ends) -> BoneModel:
+        """The planned vertebra as a solid, as this procedure's simulation sees it."""
+        return bone_model(plan.anatomy, self.level, law=self.bone_law, spacing_mm=self.model_voxel_mm, ends=ends)
+
+    def _target(self) -> TargetZone | None:
+        """Where the tip belongs; None for the anterior-middle third."""
+        return None
 
     def _approaches(self) -> tuple[Approach, ...]:
         offered = approaches_for(self.level)

@@ -1,0 +1,354 @@
+"""Balloon kyphoplasty: a balloon through a working cannula makes room in the body, lifts its endplates, and leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+
+from trocar.anatomy.levels import neighbours
+from trocar.anatomy.patient import Anatomy
+from trocar.anatomy.vertebra import Part, Vertebra
+from trocar.errors import NoSafeTrajectory
+from trocar.measure import Finding, Measure, Range, Severity, Status
+from trocar.mechanics.balloon import RIM_MM, Inflation, Placed, Stations, Stop, inflate
+from trocar.mechanics.endplate_lift import Lift, lift
+from trocar.mechanics.model import Ends
+from trocar.planning.candidates import TargetZone
+from trocar.planning.instrument import BALLOONS, PSI_MPA, Balloon, Needle
+from trocar.planning.ranking import STEADY
+from trocar.planning.trajectory import Trajectory
+from trocar.procedures.bone_access import BoneAccess
+from trocar.treatment import Option, Plan, Simulation, choice, quantity
+
+#: Share of the lost height that came back under a load of 110 N, and without load, ex vivo. The first: 18 bodies,
+#: standard balloon, J Spinal Disord Tech (outer sleeve study), from its abstract; the second: Belkoff 2001.
+RESTORED_SHARE = (0.30, 0.97)
+#: Step along the channel at which the body is looked for, mm.
+STEP_MM = 0.25
+#: The far end of a balloon belongs further in front and nearer the midline than a needle's tip: its middle lies half
+#: its length behind, and further aside on a path that converges.
+BALLOON_TARGET = TargetZone(depth=Range(0.15, 0.5), ideal_depth=0.25, aside_mm=6.0)
+#: A path is put back where its balloon would meet a side wall before this share of the filling. Our judgement.
+LEAST_SHARE = 0.5
+
+_NAMES = ("anterior", "middle", "posterior")
+
+
+@dataclass(frozen=True)
+class Kyphoplasty(BoneAccess):
+    """A balloon on either side makes a cavity and lifts the endplates; cement fills the cavity afterwards.
+
+    The path ends at the far tip of the balloon, the working cannula one balloon's length before it. Two balloons are
+    usual and come first; the whole length of each must lie in the vertebral body. The simulation tells how far the
+    balloons can be filled and what ends it, the height they give back while full and once they are empty, and the
+    cavity they leave.
+    """
+
+    name: ClassVar[str] = "kyphoplasty"
+    references: ClassVar[tuple[str, ...]] = (
+        "Belkoff SM, Mathis JM, Fenton DC, et al. An ex vivo biomechanical evaluation of an inflatable bone tamp used "
+        "in the treatment of compression fracture. Spine 2001;26(2):151-156. doi:10.1097/00007632-200101150-00008",
+        "Hill R. The Mathematical Theory of Plasticity. Oxford: Clarendon Press 1950, chapter V.",
+        "Gibson LJ, Ashby MF. Cellular Solids: Structure and Properties. 2nd ed. Cambridge University Press 1997.",
+        "Wegrzyn J, Roux JP, Arlot ME, et al. Determinants of the mechanical behavior of human lumbar vertebrae after "
+        "simulated mild fracture. J Bone Miner Res 2011;26(4):739-746.",
+    )
+
+    balloons: str = choice("auto", ("auto", "one", "two"), "Balloons to use; 'auto' puts two first where they fit.")
+    balloon_length_mm: str = choice("15", tuple(str(n) for n in BALLOONS), "Length of the empty balloon.")
+    balloon_volume_ml: float = quantity(3.0, 0.5, 6.0, "mL", "Filling of each balloon; its maker's limit holds.")
+    balloon_pressure_limit_mpa: float = quantity(
+        2.07, 0.3, 2.76, "MPa", "Pressure at which to stop filling; 2.07 is 300 psi, 2.76 is 400 psi."
+    )
+    cement_volume_ml: float = quantity(5.0, 0.5, 15.0, "mL", "Cement to put in, both sides together.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.balloon.size_mm(self.balloon_volume_ml)  # refuses what the balloon does not hold
+        if self.balloons == "two" and self.side != "any":
+            raise ValueError(f"side={self.side!r} leaves one path: balloons='two' needs side='any'.")
+
+    @property
+    def balloon(self) -> Balloon:
+        """The balloon that was asked for."""
+        return BALLOONS[int(self.balloon_length_mm)]
+
+    def trajectories(self, anatomy: Anatomy) -> tuple[Option, ...]:
+        """Ways in whose balloons lie wholly in the body; two balloons first, unless a hand error breaches too often.
+
+        Raises ``NoSafeTrajectory`` without one.
+        """
+        count = {"one": (1,), "two": (2,), "auto": (2, 1)}[self.balloons]
+        ways = [o for o in super().trajectories(anatomy) if len(o.trajectories) in count]
+        vertebra = anatomy.vertebra(self.level)
+        told = [_told(o, self.balloon, vertebra) for o in ways]
+        fitting = [o for o in told if _least(o, "balloon_room") >= self.balloon.length_mm]
+        if not fitting:
+            raise self._no_room(max((_least(o, "balloon_room") for o in told), default=0.0), bool(ways))
+        return tuple(sorted(fitting, key=self._place))
+
+    def review(self, anatomy: Anatomy, options: tuple[Option, ...]) -> tuple[Finding, ...]:
+        """Concerns about the labels, the best option, and whether there is height to give back."""
+        vertebra = anatomy.vertebra(self.level)
+        told = super().review(anatomy, options)
+        if max(lost_mm(anatomy, vertebra)) > 0.0:
+            return told
+        text = f"{self.level} has no graded loss of height: a balloon makes a cavity, but has no height to give back."
+        return (*told, Finding(Severity.NOTE, text, "heights against its own posterior wall and the neighbours'"))
+
+    def simulate(self, plan: Plan) -> Simulation:
+        """Fill the balloons of the best option, lift the endplates, empty them again."""
+        anatomy, vertebra = plan.anatomy, plan.anatomy.vertebra(self.level)
+        model = self.bone(plan, Ends.EMBEDDED)
+        lost = lost_mm(anatomy, vertebra)
+        inflations = inflate(
+            model,
+            [Placed.on(model, t, self.balloon) for t in plan.best.trajectories],
+            volume_ml=self.balloon_volume_ml,
+            pressure_mpa=self.balloon_pressure_limit_mpa,
+            lost_mm=lost,
+        )
+        found = Simulation(
+            plan,
+            Status.SUCCESS,
+            series={f.placed.name.replace(" ", "_"): _curve(f) for f in inflations},
+            measures=tuple(m for f in inflations for m in _filling(f)),
+            findings=(*model.findings, *(c for f in inflations for c in self._ended(f, max(lost) > 0.0))),
+            references=self.references,
+        )
+        if not any(f.hollow.any() for f in inflations):
+            return found
+        raised = lift(model, inflations, lost)
+        hollow, crushed = (np.logical_or.reduce([getattr(f, n) for f in inflations]) for n in ("hollow", "crushed"))
+        volumes = {
+            "cavity": model.volume(hollow, "mask"),
+            "crushed_bone": model.volume(crushed, "mask"),
+            "effective_strain_inflated": model.volume(raised.deformation.effective_strain, "1"),
+        }
+        cavity = _cavity(inflations, raised)
+        return replace(
+            found,
+            status=raised.status,
+            volumes=volumes,
+            measures=(*found.measures, cavity, *_heights(vertebra, raised, lost), *_angles(vertebra, raised)),
+            findings=(*found.findings, *_cement(self.cement_volume_ml, cavity)),
+        )
+
+    def _place(self, option: Option) -> tuple[bool, int]:
+        """What an option is ranked by before all else: whether it is safe and has room, then that balloons are two."""
+        cramped = _least(option, "balloon_to_wall") < LEAST_SHARE * self.balloon_volume_ml
+        return cramped or _breach(option) > STEADY, -len(option.trajectories)
+
+    def _target(self) -> TargetZone:
+        return BALLOON_TARGET
+
+    def _needle(self) -> Needle:
+        """The working cannula: the balloon's, or the user's if the folded balloon passes it."""
+        needle = super()._needle() or self.balloon.cannula(self.needle_length_mm)
+        if needle.outer_diameter_mm <= self.balloon.diameter_mm:
+            raise ValueError(
+                f"a {needle.name} ({needle.outer_diameter_mm:g} mm) is too thin for the {self.balloon.name}, which is "
+                f"{self.balloon.diameter_mm:g} mm thick when folded: take a thicker cannula."
+            )
+        return needle
+
+    def _no_room(self, most_mm: float, any_way: bool) -> NoSafeTrajectory:
+        if not any_way:
+            text = (
+                f"No way into {self.level} takes {self.balloons} balloon{'s' * (self.balloons == 'two')}: change that."
+            )
+            return NoSafeTrajectory(text, structure="the second path", shortfall_mm=0.0)
+        short = self.balloon.length_mm - most_mm
+        text = (
+            f"No path into {self.level} has room for the {self.balloon.name}: at most {most_mm:.0f} mm of the channel "
+            "lie in the vertebral body. Take a shorter balloon."
+        )
+        return NoSafeTrajectory(text, structure="the vertebral body's length", shortfall_mm=short)
+
+    def _ended(self, f: Inflation, collapsed: bool) -> tuple[Finding, ...]:
+        """What ended the inflation, where it was not the volume."""
+        if f.stop is Stop.VOLUME:
+            return ()
+        text = f"Stop the {f.placed.name} at {f.volume_ml:.1f} of {self.balloon_volume_ml:.1f} mL: {f.stop.value}."
+        if f.stop is Stop.WALL:
+            text = (
+                f"Stop the {f.placed.name} at {f.volume_ml:.1f} of {self.balloon_volume_ml:.1f} mL: the crushed bone "
+            )
+            text += f"reaches the {f.wall} wall of {self.level}."
+        severity = Severity.CAUTION
+        if not f.hollow.any() or f.wall == "posterior":
+            severity = Severity.STOP
+        elif f.stop is Stop.ENDPLATE and collapsed:
+            severity = Severity.NOTE
+        because = f"{f.pressure_mpa:.1f} MPa ({f.pressure_mpa / PSI_MPA:.0f} psi) in the balloon, by the bone's density"
+        return (Finding(severity, text, because),)
+
+
+def room_mm(vertebra: Vertebra, trajectory: Trajectory) -> float:
+    """How much of the channel, from its end backwards, lies in the vertebral body."""
+    steps = np.arange(0.0, trajectory.bone_to_target_mm, STEP_MM)
+    points = trajectory.target_mm - steps[:, None] * trajectory.direction
+    inside = vertebra.parts.sample(points, outside=Part.NONE, order=0) == Part.BODY
+    return float(steps[int(np.argmin(inside))] if not inside.all() else trajectory.bone_to_target_mm)
+
+
+def wall_room_ml(vertebra: Vertebra, trajectory: Trajectory, balloon: Balloon) -> float:
+    """The filling at which a balloon at the end of the channel touches a side wall of the body.
+
+    Walls within :data:`RIM_MM` of an endplate are left out: those are the endplates' own rim.
+    """
+    parts = vertebra.parts.array
+    outside = np.pad(np.isin(parts, (Part.NONE, Part.CANAL)), 1, constant_values=True)
+    free = np.logical_or.reduce([np.roll(outside, s, a)[1:-1, 1:-1, 1:-1] for a in (1, 2) for s in (-1, 1)])
+    points = vertebra.parts.world_mm(np.argwhere((parts == Part.BODY) & free))
+    deep = np.logical_and.reduce([-plate.height_mm(points) > RIM_MM for plate in vertebra.endplates.values()])
+    middle = trajectory.target_mm - 0.5 * balloon.length_mm * trajectory.direction
+    return float(Placed(balloon, middle, trajectory.direction).filling_ml(points[deep]).min(initial=np.inf))
+
+
+def lost_mm(anatomy: Anatomy, vertebra: Vertebra) -> Stations:
+    """Height lost in front, in the middle and at the back; nothing where the deformity is not graded.
+
+    Against the greater of the body's own posterior height and the neighbours' mean.
+    """
+    grade = next((m.value for m in vertebra.measures if m.name == "genant_grade"), 0.0)
+    if not grade:
+        return (0.0, 0.0, 0.0)
+    near = neighbours(vertebra.level, frozenset(anatomy.whole_levels))
+    beside = [anatomy.vertebra(v).heights.posterior.value for v in near if v is not None]
+    h = vertebra.heights
+    whole = max(h.posterior.value, float(np.mean(beside)) if beside else 0.0)
+    lost = [max(whole - m.value, 0.0) for m in (h.anterior, h.middle, h.posterior)]
+    return lost[0], lost[1], lost[2]
+
+
+def _told(option: Option, balloon: Balloon, vertebra: Vertebra) -> Option:
+    """The option with the room for its balloons and the depth of its cannulas."""
+    told = replace(option, trajectories=tuple(_with_balloon(t, balloon, vertebra) for t in option.trajectories))
+    slack = next(m.value for m in option.measures if m.name == "slack")
+    room = min(_least(told, "balloon_to_wall"), balloon.max_volume_ml)
+    reason = (
+        f"Room for {room:.1f} mL in {'each' if len(told.trajectories) > 1 else 'the'} balloon before a side wall is "
+        f"met; {slack:.1f} mm to spare beyond the margins; a hand error breaches something in "
+        f"{100.0 * _breach(told):.0f} of 100 attempts."
+    )
+    return replace(told, reason=reason)
+
+
+def _breach(option: Option) -> float:
+    """The largest chance among its paths that a hand error breaches something."""
+    return max(t.breach_probability.value if t.breach_probability else 1.0 for t in option.trajectories)
+
+
+def _with_balloon(t: Trajectory, balloon: Balloon, vertebra: Vertebra) -> Trajectory:
+    room = Measure(
+        "balloon_room", room_mm(vertebra, t), "mm", method="Length of the channel that lies in the vertebral body."
+    )
+    depth = Measure(
+        "cannula_depth",
+        t.length_mm - balloon.length_mm,
+        "mm",
+        method=f"Skin to the tip of the working cannula, {balloon.length_mm:g} mm before the end of the channel.",
+    )
+    wall = Measure(
+        "balloon_to_wall",
+        wall_room_ml(vertebra, t, balloon),
+        "mL",
+        method="Filling at which the balloon itself would touch a side wall of the body.",
+    )
+    return replace(t, measures=(*t.measures, room, depth, wall))
+
+
+def _least(option: Option, name: str) -> float:
+    """The smallest value of a measure among an option's paths."""
+    return min(m.value for t in option.trajectories for m in t.measures if m.name == name)
+
+
+def _curve(f: Inflation) -> dict[str, list[float]]:
+    return {"volume_ml": f.curve_ml.tolist(), "pressure_mpa": f.curve_mpa.tolist()}
+
+
+def _filling(f: Inflation) -> tuple[Measure, Measure]:
+    """Volume and pressure at which one balloon ends."""
+    name = f.placed.name.replace(" ", "_")
+    how = "Yield stress of the bone that is crushed just then, by its density and the laws of bone"
+    return (
+        Measure(f"{name}_volume", f.volume_ml, "mL", method=f"Filling at which {f.stop.value}."),
+        Measure(
+            f"{name}_pressure",
+            f.pressure_mpa,
+            "MPa",
+            f.low_mpa,
+            f.high_mpa,
+            "laws of bone",
+            f"{how}; {f.pressure_mpa / PSI_MPA:.0f} psi.",
+        ),
+    )
+
+
+def _cavity(inflations: Sequence[Inflation], raised: Lift) -> Measure:
+    filled = sum(f.volume_ml for f in inflations)
+    method = (
+        f"Filling of the balloons ({filled:.1f} mL) less what the bone springs back when they are empty "
+        f"({raised.closing_ml:.2f} mL). Room for cement."
+    )
+    return Measure("cavity_volume", max(filled - raised.closing_ml, 0.0), "mL", method=method)
+
+
+_BOUNDS = "healed to mobile fracture"
+_HOW = (
+    "Model: the middle between a fracture that has healed (elastic bone, soft where it is crushed) and one whose "
+    "endplates lie loose, hinged at the back; patient prone, no load."
+)
+
+
+def _heights(vertebra: Vertebra, raised: Lift, lost: Stations) -> tuple[Measure, ...]:
+    """Heights before, with full balloons and with empty ones; and what was published, beside the model."""
+    found = []
+    for n, before in enumerate((vertebra.heights.anterior, vertebra.heights.middle)):
+        name = f"{_NAMES[n]}_height"
+        found.append(replace(before, name=f"{name}_before"))
+        for time, gain in (("inflated", raised.inflated_mm), ("deflated", raised.deflated_mm)):
+            value, low, high = (before.value + part[n] for part in gain)
+            found.append(Measure(f"{name}_{time}", value, "mm", low, high, _BOUNDS, _HOW))
+    return (*found, *_published(lost))
+
+
+def _published(lost: Stations) -> tuple[Measure, ...]:
+    """What experiments let one expect of the anterior height."""
+    if lost[0] <= 0.0:
+        return ()
+    low, high = (share * lost[0] for share in RESTORED_SHARE)
+    method = (
+        f"Published, not this model: {100 * RESTORED_SHARE[0]:.0f} % of the lost height came back under 110 N and "
+        f"{100 * RESTORED_SHARE[1]:.0f} % without load in cadaver experiments; {lost[0]:.1f} mm are lost here in front."
+    )
+    return (Measure("anterior_height_gain_published", 0.5 * (low + high), "mm", low, high, "published", method),)
+
+
+def _angles(vertebra: Vertebra, raised: Lift) -> tuple[Measure, ...]:
+    """Wedge angle and local kyphosis before, with full balloons and with empty ones."""
+    found = []
+    for before in (m for m in vertebra.measures if m.name in ("wedge_angle", "local_kyphosis")):
+        found.append(replace(before, name=f"{before.name}_before"))
+        for time, gain in (("inflated", raised.inflated_mm), ("deflated", raised.deflated_mm)):
+            value, most, least = (before.value - raised.opened_deg(part) for part in gain)
+            low, high = min(most, least, value), max(most, least, value)
+            method = f"Less the angle by which the endplates of {vertebra.level} part. {_HOW}"
+            found.append(Measure(f"{before.name}_{time}", value, "deg", low, high, _BOUNDS, method))
+    return tuple(found)
+
+
+def _cement(cement_ml: float, cavity: Measure) -> tuple[Finding, ...]:
+    """How the cement stands to the cavity."""
+    rest = cement_ml - cavity.value
+    if rest <= 0.0:
+        text = f"{cement_ml:.1f} mL of cement leave {-rest:.1f} mL of the cavity empty."
+        return (Finding(Severity.CAUTION, text, cavity.method),)
+    text = (
+        f"The cavity takes {cavity.value:.1f} of {cement_ml:.1f} mL of cement: the rest goes into the bone around it."
+    )
+    return (Finding(Severity.NOTE, text, cavity.method),)

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation, binary_erosion
 
-import trocar
 from trocar.anatomy.bone import Mineral, calibrated
 from trocar.anatomy.levels import Level
 from trocar.anatomy.vertebra import Part
@@ -22,7 +21,7 @@ from trocar.mechanics.model import BoneModel, Ends, Tissue, bone_model
 from trocar.physics.materials import LAWS, PMMA, Density
 from trocar.volume import Volume
 
-from .patients import LINE, patient
+from .patients import LINE, patient, thoracolumbar
 
 
 @cache
@@ -201,6 +200,22 @@ def test_what_hangs_by_an_edge_is_left_out_and_told() -> None:
     assert finding.severity is Severity.CAUTION
 
 
+def test_a_hole_in_the_label_is_bone_as_dense_as_the_scan_and_told() -> None:
+    """A lesion that the label leaves out of the body."""
+    anatomy = patient()
+    whole = anatomy.vertebra("L1")
+    points = whole.mask.world_mm(np.moveaxis(np.indices(whole.mask.shape), 0, -1))
+    ball = np.linalg.norm(points - whole.frame.origin_mm, axis=-1) <= 6.0
+    mask, parts = whole.mask.array & ~ball, np.where(ball, Part.NONE, whole.parts.array).astype(np.uint8)
+    holed = replace(whole, mask=replace(whole.mask, array=mask), parts=replace(whole.parts, array=parts))
+    own = bone_model(replace(anatomy, vertebrae={Level.L1: holed}), "L1", calibration=LINE, spacing_mm=2.0)
+    assert np.array_equal(own.solid.material, model().solid.material)
+    assert np.array_equal(own.density_g_cc, model().density_g_cc)
+    (finding,) = (f for f in own.findings if "holes" in f.text)
+    assert finding.severity is Severity.CAUTION
+    assert "L1 has holes of 0.9 ml" in finding.text
+
+
 def test_what_cannot_be_a_model_is_refused() -> None:
     body = np.ones((4, 4, 4), bool)
     with pytest.raises(ValueError, match="no bone in the box: no voxel is body, pedicle left"):
@@ -235,10 +250,8 @@ def test_a_level_that_is_absent_or_cut_is_refused() -> None:
 
 
 def test_a_real_vertebra_keeps_its_volume_and_its_numbers(shared_data: Path) -> None:
-    folder = shared_data / "lidc0001"
-    ct = trocar.read_ct(folder / "lidc0001_lower_dicom.zip")
-    labels = trocar.read_anatomy(folder / "lidc0001_lower_totalseg_mask.nii.gz", on=ct, scheme="totalseg-v2")
-    own, label = bone_model(labels, "L1"), labels.vertebra("L1").body
+    anatomy = thoracolumbar(shared_data)
+    own, label = bone_model(anatomy, "L1"), anatomy.vertebra("L1").body
     assert own.body.sum() / 1000.0 == pytest.approx(label.array.sum() * label.voxel_ml, rel=0.03)
     assert 100.0 < np.median(own.solid.modulus_mpa[own.body]) < 1500.0
     assert own.tissue(Tissue.CAP)[-1].sum() > 0.8 * own.body.any(axis=0).sum()

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import trocar
 from trocar.anatomy.levels import Level
 from trocar.anatomy.patient import Anatomy
 from trocar.anatomy.vertebra import Part
@@ -28,7 +27,7 @@ from trocar.mechanics.segment import (
 )
 from trocar.physics.elasticity import Deformation, deform
 
-from .patients import LINE, patient
+from .patients import LINE, patient, thoracolumbar
 
 #: The disc is a thousand times softer than the caps: at the usual tolerance its forces are good to 1e-4 only.
 TOLERANCE = 1e-8
@@ -214,9 +213,7 @@ def test_a_narrow_disc_is_told() -> None:
 
 
 def test_two_real_levels_carry_the_same_force(shared_data: Path) -> None:
-    folder = shared_data / "lidc0001"
-    ct = trocar.read_ct(folder / "lidc0001_lower_dicom.zip")
-    anatomy = trocar.read_anatomy(folder / "lidc0001_lower_totalseg_mask.nii.gz", on=ct, scheme="totalseg-v2")
+    anatomy = thoracolumbar(shared_data)
     own = segment_model(anatomy, "L1", "T12", calibration=LINE, spacing_mm=2.0)
     assert own.neighbour is Level.T12
     assert 2.0 < own.disc_height_mm < 12.0

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.ndimage import binary_fill_holes, distance_transform_edt, gaussian_filter
 
 from trocar.anatomy.surface import Surface
 from trocar.anatomy.vertebra import Part, Vertebra
 from trocar.geometry import Pose
+from trocar.measure import Finding, Severity
 from trocar.volume import Volume
 
 #: Voxels a linear interpolation reaches to, and one for the smoothing before it.
 READ_AROUND_MM = 3.0
+#: Holes inside a label are told from this volume on, and are a caution from this one on, ml.
+HOLE_ML, LARGE_HOLE_ML = 0.05, 0.5
 
 
 def grid_around(pose: Pose, points_mm: NDArray[np.float64], spacing_mm: float, margin_mm: float = 0.0) -> Volume:
@@ -30,22 +33,31 @@ def grid_around(pose: Pose, points_mm: NDArray[np.float64], spacing_mm: float, m
     return Volume(np.zeros(shape, bool), affine, unit="mask")
 
 
-def parts_on(grid: Volume, vertebra: Vertebra) -> NDArray[np.uint8]:
-    """:class:`Part` numbers on a grid.
+def parts_on(grid: Volume, vertebra: Vertebra) -> tuple[NDArray[np.uint8], tuple[Finding, ...]]:
+    """:class:`Part` numbers on a grid, and what had to be filled.
 
     A voxel is bone where its middle lies within the surface of the mask (a distance, interpolated linearly), which
-    is where about half of it or more is bone. It takes the part of the nearest labelled voxel.
+    is where about half of it or more is bone. It takes the part of the nearest labelled voxel. A hole that the label
+    encloses is taken as bone, as dense as the scan shows it: labels leave out lesions and bright marrow, and a void
+    would be a guess.
     """
     inside = Surface.of(vertebra.mask).volume.onto(grid, outside=np.inf).array < 0.0
+    filled = binary_fill_holes(inside)
     parts = vertebra.parts.onto(grid).array.astype(np.uint8)
     bone = (parts != Part.NONE) & (parts != Part.CANAL)
-    if inside.any() and not bone.any():
-        raise ValueError(f"{vertebra.level} has bone in its mask and none in its parts: they must be one division.")
-    if (inside & ~bone).any():
+    if (filled & ~bone).any() and bone.any():
         nearest = distance_transform_edt(~bone, return_distances=False, return_indices=True)
-        parts = np.where(inside, parts[tuple(nearest)], parts)
-    # bone that the surface leaves outside is no part; the canal stays
-    return np.where(inside | (parts == Part.CANAL), parts, np.uint8(Part.NONE)).astype(np.uint8)
+        parts = np.where(filled, parts[tuple(nearest)], parts)
+    kept = np.where(filled | (parts == Part.CANAL), parts, np.uint8(Part.NONE)).astype(np.uint8)
+    return kept, _holes(vertebra, int(filled.sum() - inside.sum()) * grid.voxel_ml)
+
+
+def _holes(vertebra: Vertebra, ml: float) -> tuple[Finding, ...]:
+    if ml < HOLE_ML:
+        return ()
+    text = f"the label of {vertebra.level} has holes of {ml:.1f} ml in the bone: taken as bone as dense as the scan"
+    severity = Severity.CAUTION if ml >= LARGE_HOLE_ML else Severity.NOTE
+    return (Finding(severity, text, "a lesion may have been left out of the label"),)
 
 
 def hu_on(grid: Volume, ct: Volume) -> NDArray[np.float32]:

@@ -197,9 +197,11 @@ def _common_grid(upper: Vertebra, lower: Vertebra, spacing_mm: float) -> Volume:
 
 def _bodies(grid: Volume, upper: Vertebra, lower: Vertebra) -> tuple[tuple[Bools, Bools], tuple[Finding, ...]]:
     """Both vertebral bodies, each in one piece; a voxel that both surfaces hold is the upper's."""
-    above, told = one_piece(parts_on(grid, upper) == Part.BODY, grid.voxel_ml * 1000.0)
-    below, more = one_piece((parts_on(grid, lower) == Part.BODY) & ~above, grid.voxel_ml * 1000.0)
-    return (above, below), told + more
+    voxel_mm3 = grid.voxel_ml * 1000.0
+    (of_upper, holes), (of_lower, more) = parts_on(grid, upper), parts_on(grid, lower)
+    above, loose = one_piece(of_upper == Part.BODY, voxel_mm3)
+    below, looser = one_piece((of_lower == Part.BODY) & ~above, voxel_mm3)
+    return (above, below), (*holes, *more, *loose, *looser)
 
 
 def _disc(

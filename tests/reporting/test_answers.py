@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trocar.measure import Measure
 from trocar.physics.strength import Criterion
-from trocar.reporting.answers import STRENGTHS, Question, answers, question_of, scenario_words
+from trocar.reporting.answers import STRENGTHS, Question, answers, methods, question_of, scenario_words, shared_methods
 
 
 def _n(name: str, value: float = 1.0) -> Measure:
@@ -51,3 +51,12 @@ def test_no_share_of_nothing():
 def test_scenarios_have_words():
     assert scenario_words("as_is") == "As scanned"
     assert scenario_words("cement_central") == "Cement central"
+
+
+def test_what_holds_for_all_rows_is_told_once():
+    one = [Measure("a", 1.0, "N", method="By stiffness. Axial, 0.2 mm; law K.")]
+    other = [Measure("b", 1.0, "N", method="By offset. Axial, 0.2 mm; law K")]
+    assert shared_methods([one, other]) == (("By stiffness.", "By offset."), "Axial, 0.2 mm; law K.")
+    assert shared_methods([one]) == (("By stiffness. Axial, 0.2 mm; law K.",), "")
+    assert shared_methods([]) == ((), "")
+    assert methods([*one, *one, *other]) == "By stiffness. Axial, 0.2 mm; law K. By offset."

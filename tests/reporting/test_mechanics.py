@@ -59,7 +59,8 @@ def test_every_answer_stands_in_its_row_with_its_interval_and_share(told: Chapte
 def test_the_load_and_the_law_are_named_beside_every_answer(told: Chapter):
     table = _table(told, "What the numbers mean")
     assert len(table.rows) == 4
-    assert all(LAW in str(row[2]) for row in table.rows)
+    told_of = [f"{row[2]} {table.remark}" for row in table.rows]
+    assert all(LAW in text for text in told_of)
     assert any("without finite elements" in str(row[1]) for row in table.rows)
     (bars,) = [p for p in told.pictures if p.name == "stiffness_and_strength"]
     assert LAW in bars.caption
@@ -100,6 +101,7 @@ def test_grave_findings_stand_on_the_first_page_and_notes_in_their_chapter(made:
 
 def test_the_lead_says_what_cement_gives_and_what_it_is_not(told: Chapter):
     assert "With cement: stiffness 133 %, strength 128 % of as scanned." in told.lead
+    assert "Anterior height: 19.2 mm before, 22.0 mm after." in told.lead
     assert "do not read them as what this patient can carry" in told.lead
 
 
@@ -135,6 +137,9 @@ def test_a_balloon_is_told_by_what_it_restores(simulation: Simulation):
         )
     )  # fmt: skip
     assert made.title == "What the balloon restores"
+    assert made.lead.startswith(
+        "Anterior height: 19.2 mm before, 21.0 mm with the balloon empty. Local kyphosis: 18.0° "
+    )
     assert made.tables[0].columns[:4] == ("Measure", "Before", "Balloon full", "Balloon empty")
     assert [row[0] for row in made.tables[0].rows] == ["Anterior height", "Local kyphosis"]
     assert made.tables[0].rows[1][1:4] == ("18.0°", "–", "12.0°")

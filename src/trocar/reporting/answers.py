@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -53,8 +54,8 @@ _SCENARIOS = {
     "as_is": "As scanned",
     "lysed": "With the lysis",
     "augmented": "With cement",
-    "inflated": "Balloon inflated",
-    "deflated": "Balloon deflated",
+    "inflated": "Balloon full",
+    "deflated": "Balloon empty",
 }
 
 
@@ -114,4 +115,16 @@ def spread(found: Answers) -> str:
 
 def methods(measures: Iterable[Measure]) -> str:
     """How some measures were computed: each sentence once."""
-    return " ".join(dict.fromkeys(f"{m.method.rstrip('.')}." for m in measures if m.method))
+    return " ".join(dict.fromkeys(s for m in measures for s in _sentences(m)))
+
+
+def shared_methods(rows: Sequence[Iterable[Measure]]) -> tuple[tuple[str, ...], str]:
+    """How each of some rows was computed, without what holds for all of them, and that."""
+    told = [dict.fromkeys(s for m in row for s in _sentences(m)) for row in rows]
+    common = [s for s in (told[0] if len(told) > 1 else ()) if all(s in row for row in told)]
+    return tuple(" ".join(s for s in row if s not in common) for row in told), " ".join(common)
+
+
+def _sentences(measure: Measure) -> list[str]:
+    text = f"{measure.method.rstrip('.')}." if measure.method else ""
+    return [s for s in re.split(r"(?<=[.])\s+(?=[A-Z])", text) if s]

@@ -141,30 +141,33 @@ def tinted(ct: Volume, bone: Volume, field: Volume, scale: ColourScale, view: Vi
 # --- surface ------------------------------------------------------------------------------------
 
 
-def surface_views(vertebra: Vertebra) -> tuple[View, View]:
-    """The body from the front and above: from the patient's right, and from the left."""
+def surface_views(vertebra: Vertebra) -> tuple[View, View, View]:
+    """The body from above and from the right front, straight in front, and the left front."""
     points = vertebra.body.points_mm()[::5]
-    return _seen(-1.0, "right", points), _seen(1.0, "left", points)
+    sides = ((-0.58, "From the front and the right"), (0.0, "From the front"), (0.58, "From the front and the left"))
+    right, front, left = (_seen(sideways, title, points) for sideways, title in sides)
+    return right, front, left
 
 
-def _seen(sign: float, side: str, points_mm: NDArray[np.float64]) -> View:
-    into = unit(0.72 * POSTERIOR - 0.58 * sign * LEFT - 0.38 * SUPERIOR)
+def _seen(sideways: float, title: str, points_mm: NDArray[np.float64]) -> View:
+    """The view of one whose eye lies so far to the patient's left, in front and above."""
+    into = unit(0.72 * POSTERIOR - sideways * LEFT - 0.38 * SUPERIOR)
     down = rejected(-SUPERIOR, into, POSTERIOR)
     right: Vector = np.cross(down, into)
     flat = np.stack([points_mm @ right, points_mm @ down, points_mm @ into], axis=-1)
     low, high = flat.min(axis=0), flat.max(axis=0)
     centre = (low + high) / 2.0 @ np.stack([right, down, into])
-    size = BODY_ROOM * float(np.max(high[:2] - low[:2]))
-    return View(f"surface_{side}", f"From the front and the {side}", centre, right, down, size)
+    return View("surface", title, centre, right, down, BODY_ROOM * float(np.max(high[:2] - low[:2])))
 
 
 def surface_picture(plan: Plan, fields: Sequence[tuple[str, Volume]], scale: ColourScale) -> bytes:
-    """The vertebra's surface in the colours of each of some named fields, from two sides each."""
+    """The vertebra's surface in the colours of each of some named fields: one from three sides, several from two."""
     vertebra = plan.anatomy.vertebra(plan.procedure.level)
     mesh = mesh_of(vertebra.mask)
     if mesh is None:
         raise ValueError(f"the mask of {vertebra.level} is empty: nothing to draw.")
-    views = surface_views(vertebra)
+    right, front, left = surface_views(vertebra)
+    views = (right, front, left) if len(fields) == 1 else (right, left)
     edge = _edge(len(views) * len(fields))
     panels = []
     for name, field in fields:

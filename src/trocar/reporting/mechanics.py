@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from trocar.measure import Measure
-from trocar.reporting.answers import Answers, Question, answers, methods, question_of, scenario_words, spread
+from trocar.reporting.answers import Answers, Question, answers, question_of, scenario_words, shared_methods, spread
 from trocar.reporting.content import Chapter, Table
 from trocar.reporting.curves import columns
 from trocar.reporting.first_page import concerns
@@ -38,10 +39,13 @@ def _title(simulation: Simulation, found: Answers) -> str:
 def _lead(found: Answers, simulation: Simulation) -> str:
     """The few sentences one reads first."""
     told = [_compared(found, s) for s in found.scenarios if s != found.reference] if found.by else []
+    told += [_changed(stem, by) for stem, by in by_time(simulation.measures).items()]
     caution = (
         "Computed from the CT numbers and laws from the literature, for one vertebra under one load: compare the "
         "scenarios with one another, and do not read them as what this patient can carry."
         if found.by
+        else "Computed from the CT numbers and laws from the literature: an estimate, not a promise."
+        if told
         else ""
     )
     return " ".join(s for s in (*told, caution) if s)
@@ -56,6 +60,24 @@ def _compared(found: Answers, scenario: str) -> str:
     return (
         f"{scenario_words(scenario)}: {', '.join(parts)} of {scenario_words(found.reference).lower()}." if parts else ""
     )
+
+
+def _changed(stem: str, by: dict[str, Measure]) -> str:
+    """From the first to the last time: "Anterior height: 16.8 mm before, 19.1 mm with the balloon empty."."""
+    times = times_in({stem: by})
+    if len(times) < 2:
+        return ""
+    first, last = times[0], times[-1]
+    return f"{title(stem)}: {_plain_amount(by[first])} {_when(first)}, {_plain_amount(by[last])} {_when(last)}."
+
+
+def _when(time: str) -> str:
+    words = TIME_WORDS[time].lower()
+    return f"with the {words}" if words.startswith("balloon") else words
+
+
+def _plain_amount(measure: Measure) -> str:
+    return amount(replace(measure, low=None, high=None))
 
 
 def _a_strength(found: Answers) -> Question | None:
@@ -122,19 +144,27 @@ def _with_interval(measure: Measure | None) -> str:
 
 def _questions(found: Answers) -> Table:
     """What each number means, and the load and the law it was computed with."""
-    rows = tuple((q.head, q.meaning, methods(by.values())) for q, by in found.by.items())
-    return Table("What the numbers mean", ("Answer", "What it is", "How it was computed"), rows, widths=(0.9, 1.4, 1.8))
+    how, all_of_them = shared_methods([list(by.values()) for by in found.by.values()])
+    rows = tuple((q.head, q.meaning, text or "–") for q, text in zip(found.by, how, strict=True))
+    heads = ("Answer", "What it is", "How it was computed")
+    return Table("What the numbers mean", heads, rows, remark=_all(all_of_them), widths=(0.9, 1.4, 1.8))
+
+
+def _all(sentences: str) -> str:
+    return f"For all of them: {sentences}" if sentences else ""
 
 
 def _before_and_after(rest: list[Measure]) -> Table:
     by = by_time(rest)
     times = times_in(by)
+    how, all_of_them = shared_methods([list(found.values()) for found in by.values()])
     rows = tuple(
-        (title(stem), *(_with_unit(found.get(t)) for t in times), methods(found.values())) for stem, found in by.items()
+        (title(stem), *(_with_unit(found.get(t)) for t in times), text or "–")
+        for (stem, found), text in zip(by.items(), how, strict=True)
     )
     heads = ("Measure", *(TIME_WORDS[t] for t in times), "How it was computed")
     kinds = dict.fromkeys(m.interval for found in by.values() for m in found.values() if m.interval)
-    remark = f"In brackets: {'; '.join(kinds)}." if kinds else ""
+    remark = " ".join(s for s in (f"In brackets: {'; '.join(kinds)}." if kinds else "", _all(all_of_them)) if s)
     numeric = tuple(range(1, len(times) + 1))
     return Table("Before and after", heads, rows, numeric, remark, (0.8, *(0.9,) * len(times), 1.8))
 

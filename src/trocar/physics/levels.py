@@ -18,9 +18,13 @@ from trocar.physics.sweeps import WIDTH, Elements
 #: Smoothing steps before and after each coarse correction; 3 took the least time of 1 to 4.
 STEPS = 3
 #: Grids with no more degrees of freedom than this are solved directly.
-DIRECT_SIZE = 400
+DIRECT_SIZE = 250
+#: Share of a coarse node's surroundings above which it is held with them: just below the quarter of a plane beside it.
+HELD_SHARE = 0.24
 #: Power steps that estimate the greatest eigenvalue, and how much is added to their answer.
 POWER_STEPS, POWER_MARGIN = 8, 1.2
+#: Less than any entry of a vector that is not 0 throughout.
+TINY = 1e-30
 #: Relative size below which an eigenvalue of the coarsest grid counts as 0.
 SINGULAR = 1e-6
 
@@ -90,7 +94,11 @@ def _elements(
     blocks = np.zeros(kind.size // WIDTH - 1, np.uint8)
     sweeps.mark_blocks(kind, blocks)
     exact = np.concatenate([constants(m, spacing_mm) for m in materials])
-    return Elements(modulus, kind, blocks, exact.astype(np.float32), exact, grid.shape)
+    spans, spans_from = np.empty((3 * blocks.size // 2 + 3, 2), np.int64), np.zeros(grid.nodes[0] + 1, np.int64)
+    count = sweeps.find_spans(kind, blocks, grid.shape, spans, spans_from)
+    return Elements(
+        modulus, kind, blocks, exact.astype(np.float32), exact, spans[:count].copy(), spans_from, grid.shape
+    )
 
 
 class VoxelLevel:
@@ -136,11 +144,11 @@ class VoxelLevel:
         nothing, x = np.zeros(self.grid.size, np.float32), self.x
         x[:] = np.random.default_rng(0).random(x.size, np.float32) - np.float32(0.5)
         x[self.inverse == 0.0] = 0.0
-        growth = 1.0
+        growth = _greatest(x)
         for _ in range(POWER_STEPS):
-            x /= max(float(x.max()), -float(x.min()), np.finfo(np.float32).tiny)
+            x /= np.float32(max(growth, TINY))
             self._relax(nothing, 0.0, -1.0)  # x + D^-1 A x
-            growth = max(float(x.max()), -float(x.min()))
+            growth = _greatest(x)
         return min(POWER_MARGIN * (growth - 1.0), bound) if growth > 1.0 else bound
 
     def coarser(self) -> VoxelLevel:
@@ -159,7 +167,7 @@ class VoxelLevel:
 
     def begin(self, load: NDArray[Any]) -> None:
         """Smooth from ``x = 0``."""
-        given = self.elements.shape, self.x, self.change, load, self.inverse, self.steps[0][1]
+        given = self.elements, self.x, self.change, load, self.inverse, self.steps[0][1]
         self.crew.each(sweeps.start, ((given[0], first, last, *given[1:]) for first, last in self.parts))
         for keeps, gains in self.steps[1:]:
             self._relax(load, keeps, gains)
@@ -233,6 +241,10 @@ class VoxelLevel:
         return np.asarray(np.linalg.pinv(columns, rcond=SINGULAR, hermitian=True))
 
 
+def _greatest(x: NDArray[np.float32]) -> float:
+    return max(float(x.max()), -float(x.min()))
+
+
 class _Room:
     """Working space of one piece."""
 
@@ -263,7 +275,11 @@ def hierarchy(solid: Solid, fixed: NDArray[np.int64], crew: Crew) -> list[VoxelL
 
 
 def _fixed_above(fixed: NDArray[np.int64], grid: Grid, coarser: Grid) -> NDArray[np.int64]:
-    """The coarse degrees of freedom at least half of whose share of the finer grid is fixed."""
+    """The coarse degrees of freedom a quarter of whose share of the finer grid is fixed, or more.
+
+    A fixed plane between two coarse ones holds both: too stiff a correction is small, too soft a one overshoots. A
+    fixed point is left to the finer grid.
+    """
     component, *place = np.unravel_index(fixed, (3, *grid.nodes))
     held = np.zeros((3, *coarser.nodes))
     for corner in np.ndindex(2, 2, 2):
@@ -271,7 +287,7 @@ def _fixed_above(fixed: NDArray[np.int64], grid: Grid, coarser: Grid) -> NDArray
         np.add.at(held, (component, *up), 1.0)
     share = [_share(n, m) for n, m in zip(grid.nodes, coarser.nodes, strict=True)]
     whole = share[0][:, None, None] * share[1][:, None] * share[2]
-    return np.flatnonzero(held > 0.0)
+    return np.flatnonzero((held > 0.0) & (held >= HELD_SHARE * whole))
 
 
 def _share(nodes: int, coarser: int) -> NDArray[np.float64]:

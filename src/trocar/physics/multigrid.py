@@ -1,7 +1,7 @@
 """Conjugate gradients preconditioned by one multigrid V-cycle: what every field on the voxel grid is solved with.
 
-The numbers outside are float64, the cycle works in float32: a preconditioner need not be exact. Nothing here knows which
-equation it solves; that is a :class:`Level`'s business.
+The numbers outside are float64, the cycle works in float32: a preconditioner need not be exact. Nothing here knows
+which equation it solves; that is a :class:`Level`'s business.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ class Level(Protocol):
     def begin(self, load: NDArray[Any]) -> None:
         """Smooth from ``x = 0``."""
 
-    def gather(self, load: NDArray[Any], coarser: Level) -> None:
+    def gather(self, load: NDArray[Any], coarser: Any) -> None:
         """Give the coarser level what is left of the load."""
 
-    def correct(self, coarser: Level) -> None:
+    def correct(self, coarser: Any) -> None:
         """Add the coarser level's solution."""
 
     def smooth(self, load: NDArray[Any]) -> None:
@@ -104,7 +104,7 @@ def conjugate_gradients(
     """
     p, q = np.zeros_like(x), np.zeros_like(x)
     size = float(np.sqrt(vectors.products(residual, residual, residual)[0]))
-    before = 0.0
+    before, step = 0.0, 0.0
     for n in range(limit):
         if progress is not None:
             progress(n, size / compared_with)
@@ -113,7 +113,7 @@ def conjugate_gradients(
         z = v_cycle(levels, residual)
         with_r, with_q = vectors.products(z, residual, q)
         # residuals differ by step q, so (z, r - r_before) / (z, r)_before needs no second copy of the residual
-        keeps = 0.0 if n == 0 else -step * with_q / before  # noqa: F821
+        keeps = 0.0 if n == 0 else -step * with_q / before
         vectors.turn(p, z, keeps)
         curvature = operator.apply(p, q)
         with_p = with_r if n == 0 else vectors.products(p, residual, q)[0]
@@ -163,19 +163,20 @@ def pieces(planes: int, size: int) -> tuple[tuple[int, int], ...]:
 class Vectors:
     """Sums and products of whole vectors, plane by plane."""
 
-    def __init__(self, planes: int, plane_size: int, crew: Crew) -> None:
-        self.size, self.crew = plane_size, crew
-        self.parts = pieces(planes, planes * plane_size)
+    def __init__(self, elements: sweeps.Elements, crew: Crew) -> None:
+        self.elements, self.crew = elements, crew
+        planes, rows, places = elements.shape
+        self.parts = pieces(planes, 3 * planes * rows * places)
         self._one, self._other = np.zeros(planes), np.zeros(planes)
 
     def products(self, z: NDArray[Any], r: NDArray[np.float64], q: NDArray[np.float64]) -> tuple[float, float]:
         """``z . r`` and ``z . q``."""
-        self.crew.each(sweeps.products, ((self.size, a, b, z, r, q, self._one, self._other) for a, b in self.parts))
+        self.crew.each(sweeps.products, ((self.elements, a, b, z, r, q, self._one, self._other) for a, b in self.parts))
         return float(self._one.sum()), float(self._other.sum())
 
     def turn(self, p: NDArray[np.float64], z: NDArray[np.float32], keeps: float) -> None:
         """``p = z + keeps p``."""
-        self.crew.each(sweeps.turn, ((self.size, a, b, p, z, keeps) for a, b in self.parts))
+        self.crew.each(sweeps.turn, ((self.elements, a, b, p, z, keeps) for a, b in self.parts))
 
     def advance(
         self,
@@ -186,5 +187,5 @@ class Vectors:
         step: float,
     ) -> float:
         """``x += step p``, ``r -= step q``; returns ``r . r``."""
-        self.crew.each(sweeps.advance, ((self.size, a, b, x, r, p, q, step, self._one) for a, b in self.parts))
+        self.crew.each(sweeps.advance, ((self.elements, a, b, x, r, p, q, step, self._one) for a, b in self.parts))
         return float(self._one.sum())

@@ -61,7 +61,7 @@ def _pieces_at(piece: NDArray[np.int32], dof: NDArray[np.int64], nodes: tuple[in
 
 
 def _grips(piece: NDArray[np.int32], count: int, solid: Solid, boundary: Boundary) -> NDArray[np.float64]:
-    """For every piece the supports' Gram matrix of the six rigid motions, lengths scaled by the box, ``[piece, 6, 6]``."""
+    """The supports' Gram matrix of the six rigid motions (lengths scaled by the box), ``[piece, 6, 6]``."""
     grips = np.zeros((count, 6, 6))
     held = boundary.displaced
     motion = _rigid_motions(held, solid)
@@ -80,7 +80,7 @@ def _grips(piece: NDArray[np.int32], count: int, solid: Solid, boundary: Boundar
 
 
 def _rigid_motions(dof: NDArray[np.int64], solid: Solid) -> NDArray[np.float64]:
-    """How much each degree of freedom takes part in three shifts and three turns about the box's middle, ``[dof, 6]``."""
+    """How much each takes part in three shifts and three turns about the box's middle, ``[dof, 6]``."""
     component, *place = np.unravel_index(dof, (3, *solid.nodes))
     size = np.array(solid.shape) * np.array(solid.spacing_mm)
     at = (np.stack(place, axis=1) * np.array(solid.spacing_mm) - size / 2.0) / size.max()

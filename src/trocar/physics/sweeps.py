@@ -28,7 +28,9 @@ class Elements(NamedTuple):
 
     ``modulus`` and ``kind`` (1 + place among the materials) per voxel, in the padded order of the nodes (planes, rows,
     places); ``blocks`` has for each vector's width of voxels one bit a kind that occurs there (0: skipped);
-    ``constants`` 15 numbers a kind, once in each precision; ``shape`` the planes, rows and padded places of nodes.
+    ``constants`` 15 numbers a kind, once in each precision; ``spans[spans_from[k] : spans_from[k + 1]]`` the ranges
+    ``[from, to)`` of plane k where a node touches a voxel (the rest stays 0); ``shape`` the planes, rows and padded
+    places of nodes.
     """
 
     modulus: NDArray[np.float32]
@@ -36,6 +38,8 @@ class Elements(NamedTuple):
     blocks: NDArray[np.uint8]
     constants32: NDArray[np.float32]
     constants64: NDArray[np.float64]
+    spans: NDArray[np.int64]
+    spans_from: NDArray[np.int64]
     shape: tuple[int, int, int]
 
 
@@ -223,6 +227,12 @@ def add_layer(
             carried = True
 
 
+@nb.njit(inline="always")
+def _plane(elements: Any) -> int:
+    """Numbers to a plane of nodes."""
+    return 3 * elements.shape[1] * elements.shape[2]
+
+
 @nb.njit(cache=True, nogil=True)
 def _forces_of(elements: Any, constants: Any, k: int, last: int, x: Any, above: Any, here: Any, there: Any) -> None:
     """Complete the forces on plane ``k`` (``here``) with the layer above it, and begin the next plane's (``there``)."""
@@ -258,24 +268,29 @@ def relax(
     _begin(elements, elements.constants32, first, x, below, here, scratch[2])
     for k in range(first, last):
         _forces_of(elements, elements.constants32, k, last, x, above, here, there)
-        for n in range(0, size, WIDTH):
-            at = k * size + n
-            step = kept * load(d, at) + gained * load(inverse, at) * (load_as(b, at, np.float32(0.0)) - load(here, n))
-            store(d, at, step)
-            store(x, at, load(x, at) + step)
+        for span in range(elements.spans_from[k], elements.spans_from[k + 1]):
+            for n in range(elements.spans[span, 0], elements.spans[span, 1], WIDTH):
+                at = k * size + n
+                step = kept * load(d, at) + gained * load(inverse, at) * (
+                    load_as(b, at, np.float32(0.0)) - load(here, n)
+                )
+                store(d, at, step)
+                store(x, at, load(x, at) + step)
         here, there = there, here
 
 
 @nb.njit(cache=True, nogil=True)
-def start(shape: Any, first: int, last: int, x: Any, d: Any, b: Any, inverse: Any, gains: float) -> None:
+def start(elements: Any, first: int, last: int, x: Any, d: Any, b: Any, inverse: Any, gains: float) -> None:
     """The first step of the same from ``x = 0``, which needs no operator."""
-    _, rows, stride = shape
+    _, rows, stride = elements.shape
     size = 3 * rows * stride
     gained = splat(np.float32(gains))
-    for at in range(first * size, last * size, WIDTH):
-        step = gained * load(inverse, at) * load_as(b, at, np.float32(0.0))
-        store(d, at, step)
-        store(x, at, step)
+    for k in range(first, last):
+        for span in range(elements.spans_from[k], elements.spans_from[k + 1]):
+            for at in range(k * size + elements.spans[span, 0], k * size + elements.spans[span, 1], WIDTH):
+                step = gained * load(inverse, at) * load_as(b, at, np.float32(0.0))
+                store(d, at, step)
+                store(x, at, step)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -298,9 +313,10 @@ def restrict(
     _begin(elements, elements.constants32, first, x, x[max(first - 1, 0) * size :], here, scratch[2])
     for k in range(first, last):
         _forces_of(elements, elements.constants32, k, planes, x, x, here, there)
-        for n in range(0, size, WIDTH):
-            at = k * size + n
-            store(here, n, keep(load_as(b, at, np.float32(0.0)) - load(here, n), load(inverse, at)))
+        for span in range(elements.spans_from[k], elements.spans_from[k + 1]):
+            for n in range(elements.spans[span, 0], elements.spans[span, 1], WIDTH):
+                at = k * size + n
+                store(here, n, keep(load_as(b, at, np.float32(0.0)) - load(here, n), load(inverse, at)))
         for component in range(3):
             for r in range(coarse_rows):
                 _gather_row(here[component * rows * stride :], rows, stride, 2 * r, row)
@@ -375,50 +391,58 @@ def apply(
     for k in range(first, last):
         _forces_of(elements, elements.constants64, k, planes, x, x, here, there)
         dot = splat(0.0)
-        for n in range(0, size, WIDTH):
-            at = k * size + n
-            force = load(here, n)
-            if free_only:
-                force = keep(force, load_as(inverse, at, 0.0))
-            store(out, at, force)
-            dot = dot + force * load(x, at)
+        for span in range(elements.spans_from[k], elements.spans_from[k + 1]):
+            for n in range(elements.spans[span, 0], elements.spans[span, 1], WIDTH):
+                at = k * size + n
+                force = load(here, n)
+                if free_only:
+                    force = keep(force, load_as(inverse, at, 0.0))
+                store(out, at, force)
+                dot = dot + force * load(x, at)
         sums[k] = total(dot)
         here, there = there, here
 
 
 @nb.njit(cache=True, nogil=True)
-def advance(size: int, first: int, last: int, x: Any, r: Any, p: Any, q: Any, step: float, sums: Any) -> None:
+def advance(elements: Any, first: int, last: int, x: Any, r: Any, p: Any, q: Any, step: float, sums: Any) -> None:
     """``x += step p``, ``r -= step q``, and ``sums[k] = r . r`` of every plane."""
+    size = _plane(elements)
     s = splat(step)
     for k in range(first, last):
         dot = splat(0.0)
-        for at in range(k * size, (k + 1) * size, WIDTH):
-            store(x, at, load(x, at) + s * load(p, at))
-            left = load(r, at) - s * load(q, at)
-            store(r, at, left)
-            dot = dot + left * left
+        for span in range(elements.spans_from[k], elements.spans_from[k + 1]):
+            for at in range(k * size + elements.spans[span, 0], k * size + elements.spans[span, 1], WIDTH):
+                store(x, at, load(x, at) + s * load(p, at))
+                left = load(r, at) - s * load(q, at)
+                store(r, at, left)
+                dot = dot + left * left
         sums[k] = total(dot)
 
 
 @nb.njit(cache=True, nogil=True)
-def products(size: int, first: int, last: int, z: Any, r: Any, q: Any, with_r: Any, with_q: Any) -> None:
+def products(elements: Any, first: int, last: int, z: Any, r: Any, q: Any, with_r: Any, with_q: Any) -> None:
     """``z . r`` and ``z . q`` of every plane."""
+    size = _plane(elements)
     for k in range(first, last):
         one, other = splat(0.0), splat(0.0)
-        for at in range(k * size, (k + 1) * size, WIDTH):
-            value = load_as(z, at, 0.0)
-            one = one + value * load(r, at)
-            other = other + value * load(q, at)
+        for span in range(elements.spans_from[k], elements.spans_from[k + 1]):
+            for at in range(k * size + elements.spans[span, 0], k * size + elements.spans[span, 1], WIDTH):
+                value = load_as(z, at, 0.0)
+                one = one + value * load(r, at)
+                other = other + value * load(q, at)
         with_r[k] = total(one)
         with_q[k] = total(other)
 
 
 @nb.njit(cache=True, nogil=True)
-def turn(size: int, first: int, last: int, p: Any, z: Any, keeps: float) -> None:
+def turn(elements: Any, first: int, last: int, p: Any, z: Any, keeps: float) -> None:
     """``p = z + keeps p``."""
+    size = _plane(elements)
     kept = splat(keeps)
-    for at in range(first * size, last * size, WIDTH):
-        store(p, at, load_as(z, at, 0.0) + kept * load(p, at))
+    for k in range(first, last):
+        for span in range(elements.spans_from[k], elements.spans_from[k + 1]):
+            for at in range(k * size + elements.spans[span, 0], k * size + elements.spans[span, 1], WIDTH):
+                store(p, at, load_as(z, at, 0.0) + kept * load(p, at))
 
 
 @nb.njit(cache=True, nogil=True)
@@ -453,6 +477,32 @@ def mark_blocks(kind: Any, blocks: Any) -> None:
             if kind[n]:
                 bits |= 1 << (kind[n] - 1)
         blocks[block] = bits
+
+
+@nb.njit(cache=True, nogil=True)
+def find_spans(kind: Any, blocks: Any, shape: Any, spans: Any, spans_from: Any) -> int:
+    """Where nodes touch voxels, in whole blocks, for :class:`Elements`; returns how many spans there are."""
+    planes, rows, stride = shape
+    count = 0
+    for k in range(planes):
+        spans_from[k] = count
+        for component in range(3):
+            for j in range(rows):
+                for place in range(0, stride, WIDTH):
+                    touched = False
+                    for up in range(max(k - 1, 0), min(k + 1, planes - 1)):
+                        for side in range(max(j - 1, 0), min(j + 1, rows - 1)):
+                            at = (up * rows + side) * stride + place
+                            touched |= blocks[at // WIDTH] != 0 or (place > 0 and kind[at - 1] != 0)
+                    if touched:
+                        begin = (component * rows + j) * stride + place
+                        if count > spans_from[k] and spans[count - 1, 1] == begin:
+                            spans[count - 1, 1] = begin + WIDTH
+                        else:
+                            spans[count, 0], spans[count, 1] = begin, begin + WIDTH
+                            count += 1
+    spans_from[planes] = count
+    return count
 
 
 @nb.njit(cache=True, nogil=True)

@@ -117,6 +117,15 @@ def test_every_voxel_has_one_carrier() -> None:
     count = sum(c.astype(int) for c in carriers(model).values())
     assert np.array_equal(count, model.solid.filled.astype(int))
     assert np.array_equal(carriers(model)["other"], model.tissue(Tissue.CAP))
+    assert np.array_equal(carriers(model)["posterior elements"], model.parts == Part.ARCH)
+
+
+def test_bone_of_a_neighbour_is_no_posterior_element() -> None:
+    """A motion segment marks only the treated vertebra's parts."""
+    model = vertebra()
+    strange = replace(model, parts=np.where(model.parts == Part.ARCH, Part.NONE, model.parts))
+    assert not carriers(strange)["posterior elements"].any()
+    assert (carriers(strange)["other"] & (model.parts == Part.ARCH)).any()
 
 
 def test_strengths_stand_side_by_side() -> None:

@@ -34,6 +34,8 @@ from trocar.physics.strength import Criterion, offset_strength_n, section_rigidi
 TOLD_N = 1000.0
 #: The share of the body's bone with the highest effective strain is told by its lower end.
 STRAINED_MOST = 0.02
+#: The parts behind the body.
+POSTERIOR = (Part.PEDICLE_LEFT, Part.PEDICLE_RIGHT, Part.ARCH)
 #: Load share is told over this share of the body's height, around its middle.
 MIDDLE_SHARE = 1.0 / 3.0
 
@@ -178,13 +180,13 @@ def load_share(loaded: Loaded) -> LoadShare:
 
 
 def carriers(model: BoneModel) -> dict[str, Mask]:
-    """What can carry load, by name; every filled voxel belongs to one."""
+    """What can carry load, by name; every filled voxel belongs to one ("other": caps, discs, a neighbour's bone)."""
     bone, body = model.tissue(Tissue.BONE), model.parts == Part.BODY
     shell = bone & body & ~inside(model)
     out = {
         "shell": shell,
         "trabecular bone": bone & body & ~shell,
-        "posterior elements": bone & ~body,
+        "posterior elements": bone & np.isin(model.parts, POSTERIOR),
         "cement": model.tissue(Tissue.CEMENT),
         "tumour": model.tissue(Tissue.TUMOUR),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trocar.reporting.curves import _without_amount, columns, section_picture, sweep_picture
+from trocar.reporting.curves import _without_amount, columns, section_picture, sweep_picture, without_common
 
 
 def test_a_column_says_its_unit():
@@ -37,6 +37,19 @@ def test_a_sweep_needs_no_place_and_no_strength():
 def test_a_filling_is_a_point_on_the_line_of_its_kind():
     names = ("central 5 %", "central 12.5 %", "left, eccentric, 3.5 mL", "two-sided")
     assert [_without_amount(n) for n in names] == ["central", "central", "left, eccentric", "two-sided"]
+
+
+def test_what_all_names_begin_with_is_left_out():
+    names = ["as it is, cement central", "as it is, cement one-sided, left"]
+    assert without_common(names) == ["central", "one-sided, left"]
+    assert without_common(["a b", "a"]) == ["a b", "a"]
+    assert without_common(["same name", "same name"]) == ["same name", "same name"]
+    assert without_common([]) == []
+
+
+def test_an_answer_in_a_series_has_the_heading_of_its_column():
+    (column,) = columns({"strength_section_n": [1.0]})
+    assert column.head == "Strength of the weakest section, N"
 
 
 def test_a_section_of_one_curve():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trocar.reporting.answers import scenario_words
+from trocar.reporting.answers import Question, scenario_words
 from trocar.reporting.chart import PENS, SOFT, plain_axes, wide_sheet
 from trocar.reporting.palette import INK
 from trocar.reporting.panel import png
@@ -50,8 +50,9 @@ class Column:
 
     @property
     def head(self) -> str:
-        """The heading: name and unit."""
-        return f"{title(self.name)}, {self.unit}" if self.unit else title(self.name)
+        """The heading: name and unit; an answer has the heading of its column elsewhere."""
+        name = next((q.head for q in Question if q.value == self.name), title(self.name))
+        return f"{name}, {self.unit}" if self.unit else name
 
     def numbers(self) -> np.ndarray:
         """The values as floats, missing ones not a number."""
@@ -60,7 +61,7 @@ class Column:
     def cells(self) -> tuple[str, ...]:
         """The values as a table shows them."""
         if not self.is_number:
-            return tuple(title(str(v)) for v in self.values)
+            return tuple(title(name) for name in without_common([str(v) for v in self.values]))
         return tuple("–" if v is None or not np.isfinite(v) else number(float(v), self.unit) for v in self.values)
 
 
@@ -124,7 +125,7 @@ def sweep_picture(series: Mapping[str, Sequence[Any]]) -> bytes:
     place = next((c for c in found if not c.is_number), None)
     shown = [c for c in found if c.is_number and c.name.startswith(("stiffness", "strength"))][:2]
     figure = wide_sheet(SWEEP_PIXELS)
-    width = 0.80 / len(shown) - 0.06
+    width = 0.79 / len(shown) - 0.06
     for n, answer in enumerate(shown):
         axes = figure.add_axes((0.05 + n * (width + 0.07), 0.14, width, 0.73))
         _sweep(axes, fill, answer, place)
@@ -135,19 +136,29 @@ def sweep_picture(series: Mapping[str, Sequence[Any]]) -> bytes:
 
 def _sweep(axes: Axes, fill: Column, answer: Column, place: Column | None) -> None:
     x, y = fill.numbers(), answer.numbers()
-    groups = np.array([""] * len(x) if place is None else [_without_amount(str(v)) for v in place.values])
+    groups = np.array(
+        [""] * len(x) if place is None else without_common([_without_amount(str(v)) for v in place.values])
+    )
     for name, (colour, dashes), mark in zip(dict.fromkeys(groups), PENS, _MARKS, strict=False):
         order = np.flatnonzero(groups == name)
         order = order[np.argsort(x[order])]
         style: Any = (0, dashes) if dashes else "solid"
         axes.plot(x[order], y[order], color=colour, ls=style, lw=1.4, marker=mark, ms=4, label=title(str(name)))
-    axes.set_xticks(sorted(set(x.tolist())))
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.set_xticks(sorted(set(np.round(x).tolist())))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0f}")
     axes.set_ylim(0.0, 1.08 * float(np.nanmax(y)))
     axes.set_xlabel(f"{fill.name.replace('_', ' ')}, {fill.unit}", fontsize=7.5, color=SOFT)
     axes.set_title(answer.head, loc="left", fontsize=9, color=INK)
     axes.yaxis.set_major_formatter(lambda value, _: number(value, "N"))
     plain_axes(axes)
+
+
+def without_common(names: Sequence[str]) -> list[str]:
+    """Names without the words that all of them begin with, as long as something is left of each."""
+    words = [name.split() for name in names]
+    while len(set(names)) > 1 and all(len(w) > 1 for w in words) and len({w[0] for w in words}) == 1:
+        words = [w[1:] for w in words]
+    return [" ".join(w) for w in words]
 
 
 def _without_amount(name: str) -> str:

@@ -48,6 +48,7 @@ NO_FIELD_RGB = (0.42, 0.45, 0.48)
 
 VERTEBRA = Stroke("vertebra", palette.SKY)
 CEMENT = Stroke("cement", "#FFFFFF", (), 1.8)
+PLANNED_CEMENT = Stroke("cement, planned", "#FFFFFF", (3, 1.6), 1.2)
 CAVITY = Stroke("cavity", "#FFFFFF", (3, 1.6), 1.6)
 CRUSHED = Stroke("crushed bone", palette.ORANGE, (1, 1.4), 1.4)
 

@@ -93,6 +93,7 @@ def _tables(simulation: Simulation, found: Answers) -> Iterable[Table]:
     rest = [m for m in simulation.measures if question_of(m) is None]
     yield _by_scenario(found, rest)
     yield _questions(found)
+    yield _more_by_scenario(found, rest)
     yield _before_and_after(rest)
     yield _others(rest, found)
     yield _sweep(simulation)
@@ -181,9 +182,33 @@ def _with_unit(measure: Measure | None) -> str:
     )
 
 
+def _scenario_of(measure: Measure, found: Answers) -> tuple[str, str] | None:
+    """Name and scenario of a further measure of a scenario, e.g. ``load_share_shell_as_is``."""
+    for scenario in sorted(found.scenarios, key=len, reverse=True):
+        if measure.name.endswith(f"_{scenario}"):
+            return measure.name.removesuffix(f"_{scenario}"), scenario
+    return None
+
+
+def _more_by_scenario(found: Answers, rest: list[Measure]) -> Table:
+    """One row for each further measure, one column for each scenario; tilts stand with the answers."""
+    by: dict[str, dict[str, Measure]] = {}
+    for measure in rest:
+        if (named := _scenario_of(measure, found)) is not None and named[0] != "tilt":
+            by.setdefault(named[0], {})[named[1]] = measure
+    how, all_of_them = shared_methods([list(each.values()) for each in by.values()])
+    rows = tuple(
+        (title(name), *(_with_unit(each.get(s)) for s in found.scenarios), text or "–")
+        for (name, each), text in zip(by.items(), how, strict=True)
+    )
+    heads = ("Measure", *(scenario_words(s) for s in found.scenarios), "How it was computed")
+    numeric = tuple(range(1, len(found.scenarios) + 1))
+    widths = (1.1, *(0.9,) * len(found.scenarios), 1.6)
+    return Table("Also by scenario", heads, rows, numeric, _all(all_of_them), widths)
+
+
 def _others(rest: list[Measure], found: Answers) -> Table:
-    told = set(_tilts(rest)) & set(found.scenarios)
-    left = [m for m in rest if time_of(m) is None and m.name.removeprefix("tilt_") not in told]
+    left = [m for m in rest if time_of(m) is None and _scenario_of(m, found) is None]
     rows = tuple((title(m.name), amount(m), m.method) for m in left)
     return Table("Also computed", ("Measure", "Value", "How it was computed"), rows, (1,))
 
@@ -194,4 +219,5 @@ def _sweep(simulation: Simulation) -> Table:
     found = columns(simulation.series["sweep"])
     rows = tuple(zip(*(c.cells() for c in found), strict=True))
     numeric = tuple(n for n, c in enumerate(found) if c.is_number)
-    return Table("Every filling", tuple(c.head for c in found), rows, numeric, widths=(1.0,) * len(found))
+    widths = tuple(1.0 if c.is_number else 1.6 for c in found)
+    return Table("Every filling", tuple(c.head for c in found), rows, numeric, widths=widths)

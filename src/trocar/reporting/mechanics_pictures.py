@@ -10,6 +10,7 @@ from trocar.reporting.answers import Answers, methods, scenario_words, spread
 from trocar.reporting.bars import bars_picture
 from trocar.reporting.curves import pressure_picture, section_picture, sweep_picture
 from trocar.reporting.figures import Picture
+from trocar.reporting.palette import Stroke
 from trocar.reporting.times import ByTime, by_time, times_picture
 from trocar.reporting.words import amount, plain, title
 from trocar.treatment import Simulation
@@ -130,9 +131,15 @@ def _planes(simulation: Simulation) -> Iterable[Picture]:
             f"{words}: {_LABELS[kind]} in colour over the CT, in the mid-sagittal, a coronal and an axial plane of the "
             "vertebra. In the coronal and axial image the patient's left is on the image's right; in the sagittal "
             f"image the front is on the left. Colours from 0 to {scale.high:g} ({scale.label}).",
-            fields.planes_picture(plan, field, scale, views, outlines),
+            fields.planes_picture(plan, field, scale, views, [(_in(scenario, o), mask) for o, mask in outlines]),
             wide=True,
         )
+
+
+def _in(scenario: str, outline: Stroke) -> Stroke:
+    """Cement is drawn where it would lie, and named so, in a scenario without it."""
+    planned = outline is fields.CEMENT and scenario in ("intact", "as_is", "fractured", "lysed", "ablated")
+    return fields.PLANNED_CEMENT if planned else outline
 
 
 #: What a field shows, in one sentence.

@@ -18,7 +18,7 @@ from trocar.io.plan_file import from_json, to_json
 from trocar.measure import Measure, Severity, Status
 from trocar.planning.instrument import BALLOONS
 from trocar.planning.ranking import STEADY
-from trocar.procedures.kyphoplasty import Kyphoplasty, lost_mm, room_mm
+from trocar.procedures.kyphoplasty import LEAST_SHARE, Kyphoplasty, lost_mm, room_mm
 from trocar.procedures.vertebroplasty import Vertebroplasty
 from trocar.treatment import Plan, Simulation
 
@@ -75,7 +75,9 @@ def test_the_cannula_is_the_balloons_unless_the_user_has_another() -> None:
 
 def test_two_balloons_come_first_only_where_they_are_safe_and_have_room() -> None:
     ways = planned().options
-    places = [(len(o.trajectories), _least(o, "balloon_to_wall") >= 1.5 and _breach(o) <= STEADY) for o in ways]
+    places = [
+        (len(o.trajectories), _least(o, "balloon_to_wall") >= LEAST_SHARE * 3.0 and _breach(o) <= STEADY) for o in ways
+    ]
     assert places == sorted(places, key=lambda p: (not p[1], -p[0]))
     assert {n for n, _ in places} == {1, 2}
 

@@ -78,7 +78,7 @@ class Placed:
         return cls(balloon, index_mm(model, middle), along, f"{trajectory.side.value} balloon")
 
     def filling_ml(self, points_mm: Points, swell: float = 1.0) -> NDArray[np.float64]:
-        """The filling at which the ellipsoid, ``swell`` times as large, reaches each point ``(..., 3)`` of its frame."""
+        """The filling at which the ellipsoid, ``swell`` times as large, reaches points ``(..., 3)`` of its frame."""
         away = (points_mm - self.centre_mm) / swell
         half = 0.5 * self.balloon.length_mm
         square = np.sum(away**2, axis=-1)

@@ -45,16 +45,17 @@ Mask = NDArray[np.bool_]
 class Lift:
     """How far the endplates part in front, in the middle and at the back (mm), and what the hollow loses.
 
-    ``healed_mm`` is the elastic lift, ``healed_low_mm`` and ``healed_high_mm`` its spread by the laws of bone;
-    ``mobile_mm`` that of loose plates. ``closing_ml`` is how much smaller the hollow is once the balloons are empty.
-    ``deformation`` is the elastic solution.
+    ``healed_mm`` is the elastic lift, ``mobile_mm`` that of loose plates; ``depth_mm`` is the way from the front to the
+    back station. ``closing_ml`` is how much smaller the hollow is once the balloons are empty. ``stiff`` and ``soft``
+    are what the elastic numbers are multiplied by under the stiffest and the softest law of bone. ``deformation`` is
+    the elastic solution.
     """
 
     healed_mm: Stations
-    healed_low_mm: Stations
-    healed_high_mm: Stations
     mobile_mm: Stations
     closing_ml: float
+    stiff: float
+    soft: float
     depth_mm: float
     deformation: Deformation
 
@@ -66,8 +67,8 @@ class Lift:
     @property
     def inflated_mm(self) -> tuple[Stations, Stations, Stations]:
         """Value, low and high while the balloons are full."""
-        low = _each(min, self.healed_low_mm, self.mobile_mm)
-        high = _each(max, self.healed_high_mm, self.mobile_mm)
+        low = _each(lambda healed, mobile: min(self.stiff * healed, mobile), self.healed_mm, self.mobile_mm)
+        high = _each(lambda healed, mobile: max(self.soft * healed, mobile), self.healed_mm, self.mobile_mm)
         return _each(_middle, low, high), low, high
 
     @property
@@ -104,20 +105,12 @@ def lift(model: BoneModel, inflations: Sequence[Inflation], lost_mm: Stations = 
     boundary = sum(pushes, _held(model, solid))
     found = deform(solid, boundary)
     healed = parting_mm(model, found.displacement_mm)
-    soft, stiff = _law_factors(model)
+    stiff, soft = _law_factors(model)
     closing = sum(
         opened_mm3(push, found.displacement_mm, f.pressure_mpa) for push, f in zip(pushes, opened, strict=True)
     )
     mobile, depth = _mobile_mm(model, opened, lost_mm)
-    return Lift(
-        healed,
-        _each(lambda v, s: v * s, healed, (stiff,) * 3),
-        _each(lambda v, s: v * s, healed, (soft,) * 3),
-        mobile,
-        closing / 1000.0,
-        depth,
-        found,
-    )
+    return Lift(healed, mobile, closing / 1000.0, stiff, soft, depth, found)
 
 
 def _weakened(model: BoneModel, inflations: Sequence[Inflation], lost_mm: float) -> Solid:
@@ -185,11 +178,11 @@ def stations(model: BoneModel, footprint: Mask) -> tuple[Mask, Mask, Mask]:
 
 
 def _law_factors(model: BoneModel) -> tuple[float, float]:
-    """What the elastic lift is multiplied by where the softest, and where the stiffest, of the laws holds."""
+    """What the elastic lift is multiplied by where the stiffest, and where the softest, of the laws holds."""
     bone = model.body & model.tissue(Tissue.BONE)
     low, high = spread_mpa(model.density_g_cc[bone], Density.K2HPO4)
     own = float(np.median(model.solid.modulus_mpa[bone]))
-    return max(own / float(np.median(low)), 1.0), min(own / float(np.median(high)), 1.0)
+    return min(own / float(np.median(high)), 1.0), max(own / float(np.median(low)), 1.0)
 
 
 def _mobile_mm(model: BoneModel, inflations: Sequence[Inflation], lost_mm: Stations) -> tuple[Stations, float]:

@@ -16,6 +16,7 @@ from trocar.measure import Finding, Measure, Range, Severity, Status
 from trocar.mechanics.balloon import RIM_MM, Inflation, Placed, Stations, Stop, inflate
 from trocar.mechanics.endplate_lift import Lift, lift
 from trocar.mechanics.model import Ends
+from trocar.physics.cavity import densification_strain
 from trocar.planning.candidates import TargetZone
 from trocar.planning.instrument import BALLOONS, PSI_MPA, Balloon, Needle
 from trocar.planning.ranking import STEADY
@@ -23,8 +24,9 @@ from trocar.planning.trajectory import Trajectory
 from trocar.procedures.bone_access import BoneAccess
 from trocar.treatment import Option, Plan, Simulation, choice, quantity
 
-#: Share of the lost height that came back under a load of 110 N, and without load, ex vivo. The first: 18 bodies,
-#: standard balloon, J Spinal Disord Tech (outer sleeve study), from its abstract; the second: Belkoff 2001.
+#: Share of the lost height that came back ex vivo under a load of 110 N, and without load. The first: half of 18
+#: bodies, in "Effect of an outer sleeve on an inflatable balloon tamp in terms of height restoration under simulated
+#: physiological load", from its abstract; the second: Belkoff 2001.
 RESTORED_SHARE = (0.30, 0.97)
 #: Step along the channel at which the body is looked for, mm.
 STEP_MM = 0.25
@@ -32,7 +34,9 @@ STEP_MM = 0.25
 #: its length behind, and further aside on a path that converges.
 BALLOON_TARGET = TargetZone(depth=Range(0.15, 0.5), ideal_depth=0.25, aside_mm=6.0)
 #: A path is put back where its balloon would meet a side wall before this share of the filling. Our judgement.
-LEAST_SHARE = 0.5
+LEAST_SHARE = 0.75
+#: Crushed bone around a balloon over the balloon itself, before a density is known: solid is 12 % of weak bone.
+USUAL_SWELL = densification_strain(0.12) ** (-1.0 / 3.0)
 
 _NAMES = ("anterior", "middle", "posterior")
 
@@ -196,7 +200,7 @@ def room_mm(vertebra: Vertebra, trajectory: Trajectory) -> float:
 
 
 def wall_room_ml(vertebra: Vertebra, trajectory: Trajectory, balloon: Balloon) -> float:
-    """The filling at which a balloon at the end of the channel touches a side wall of the body.
+    """The filling at which the bone crushed by a balloon at the end of the channel reaches a side wall of the body.
 
     Walls within :data:`RIM_MM` of an endplate are left out: those are the endplates' own rim.
     """
@@ -206,7 +210,9 @@ def wall_room_ml(vertebra: Vertebra, trajectory: Trajectory, balloon: Balloon) -
     points = vertebra.parts.world_mm(np.argwhere((parts == Part.BODY) & free))
     deep = np.logical_and.reduce([-plate.height_mm(points) > RIM_MM for plate in vertebra.endplates.values()])
     middle = trajectory.target_mm - 0.5 * balloon.length_mm * trajectory.direction
-    return float(Placed(balloon, middle, trajectory.direction).filling_ml(points[deep]).min(initial=np.inf))
+    return float(
+        Placed(balloon, middle, trajectory.direction).filling_ml(points[deep], USUAL_SWELL).min(initial=np.inf)
+    )
 
 
 def lost_mm(anatomy: Anatomy, vertebra: Vertebra) -> Stations:
@@ -231,8 +237,8 @@ def _told(option: Option, balloon: Balloon, vertebra: Vertebra) -> Option:
     slack = next(m.value for m in option.measures if m.name == "slack")
     room = min(_least(told, "balloon_to_wall"), balloon.max_volume_ml)
     reason = (
-        f"Room for {room:.1f} mL in {'each' if len(told.trajectories) > 1 else 'the'} balloon before a side wall is "
-        f"met; {slack:.1f} mm to spare beyond the margins; a hand error breaches something in "
+        f"Room for {room:.1f} mL in {'each' if len(told.trajectories) > 1 else 'the'} balloon before the crushed bone "
+        f"meets a side wall; {slack:.1f} mm to spare beyond the margins; a hand error breaches something in "
         f"{100.0 * _breach(told):.0f} of 100 attempts."
     )
     return replace(told, reason=reason)
@@ -257,7 +263,7 @@ def _with_balloon(t: Trajectory, balloon: Balloon, vertebra: Vertebra) -> Trajec
         "balloon_to_wall",
         wall_room_ml(vertebra, t, balloon),
         "mL",
-        method="Filling at which the balloon itself would touch a side wall of the body.",
+        method="Filling at which the crushed bone around the balloon would reach a side wall of the body.",
     )
     return replace(t, measures=(*t.measures, room, depth, wall))
 
@@ -295,7 +301,8 @@ def _cavity(inflations: Sequence[Inflation], raised: Lift) -> Measure:
         f"Filling of the balloons ({filled:.1f} mL) less what the bone springs back when they are empty "
         f"({raised.closing_ml:.2f} mL). Room for cement."
     )
-    return Measure("cavity_volume", max(filled - raised.closing_ml, 0.0), "mL", method=method)
+    value, low, high = (max(filled - factor * raised.closing_ml, 0.0) for factor in (1.0, raised.soft, raised.stiff))
+    return Measure("cavity_volume", value, "mL", low, high, "laws of bone", method)
 
 
 _BOUNDS = "healed to mobile fracture"
@@ -324,7 +331,8 @@ def _published(lost: Stations) -> tuple[Measure, ...]:
     low, high = (share * lost[0] for share in RESTORED_SHARE)
     method = (
         f"Published, not this model: {100 * RESTORED_SHARE[0]:.0f} % of the lost height came back under 110 N and "
-        f"{100 * RESTORED_SHARE[1]:.0f} % without load in cadaver experiments; {lost[0]:.1f} mm are lost here in front."
+        f"{100 * RESTORED_SHARE[1]:.0f} % without load in cadaver experiments, about half of it by itself once the "
+        f"load was gone; {lost[0]:.1f} mm are lost here in front."
     )
     return (Measure("anterior_height_gain_published", 0.5 * (low + high), "mm", low, high, "published", method),)
 

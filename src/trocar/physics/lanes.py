@@ -47,7 +47,7 @@ def _lanes(dtype: Any) -> Lanes:
 
 def _arithmetic(symbol: Callable[..., Any], instruction: str) -> None:
     @infer_global(symbol)
-    class _Typing(AbstractTemplate):  # type: ignore[misc]
+    class _Typing(AbstractTemplate):
         def generic(self, args: Any, kws: Any) -> Any:
             if len(args) == 2 and isinstance(args[0], Lanes) and args[0] == args[1]:
                 return signature(args[0], args[0], args[1])

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from trocar.geometry import Side
 from trocar.mechanics.filling import central, one_sided, two_sided
-from trocar.mechanics.loads import resultant
+from trocar.mechanics.loads import COMPRESSION_MM, resultant
 from trocar.mechanics.model import BoneModel, Ends
 from trocar.mechanics.scenario import augmented
-from trocar.mechanics.tilt import middle_mm, platen
+from trocar.mechanics.tilt import MOTIONS, UNIT_DEG, middle_mm, platen
 
 from .body_models import block, mirrored, vertebra
 
 SOFT, STIFF = 300.0, 1200.0
+UNITS = (COMPRESSION_MM, np.radians(UNIT_DEG), np.radians(UNIT_DEG))
 
 
 def two_halves(shape: tuple[int, int, int], axis: int) -> BoneModel:
@@ -81,10 +84,9 @@ def test_no_moment_is_left_about_the_force() -> None:
     plate = platen(model)
     through = (15.0, 20.0)
     shares = plate.motion(700.0, through)
-    units = [0.2, np.radians(np.degrees(0.01)), np.radians(np.degrees(0.01))]
     found = [resultant(model, case) for case in plate.cases]
-    force = sum(s / u * np.array(r.force_n) for s, u, r in zip(shares, units, found, strict=True))
-    moment = sum(s / u * np.array(r.moment_n_mm) for s, u, r in zip(shares, units, found, strict=True))
+    force = sum(s / u * np.array(r.force_n) for s, u, r in zip(shares, UNITS, found, strict=True))
+    moment = sum(s / u * np.array(r.moment_n_mm) for s, u, r in zip(shares, UNITS, found, strict=True))
     assert -force[0] == pytest.approx(700.0, rel=1e-4)
     _, j, i = found[0].about_mm
     about_force = moment[1:] - (-force[0]) * np.array([through[1] - i, -(through[0] - j)])
@@ -94,10 +96,8 @@ def test_no_moment_is_left_about_the_force() -> None:
 def test_the_matrix_is_symmetric_before_it_is_made_so() -> None:
     """Betti: the force that belongs to one motion in another's case is that of the other in the first's."""
     model = augmented(vertebra(mm=4.0), one_sided(vertebra(mm=4.0), Side.RIGHT, percent=15.0)).model
-    from trocar.mechanics.tilt import MOTIONS
-
     plate = platen(model)
-    raw = np.array([[resultant(model, c).against(m) for c in plate.cases] for m in MOTIONS]) / [0.2, 0.01, 0.01]
+    raw = np.array([[resultant(model, c).against(m) for c in plate.cases] for m in MOTIONS]) / UNITS
     scale = np.sqrt(np.outer(np.diag(raw), np.diag(raw)))
     assert np.abs(raw - raw.T).max() / scale.max() < 1e-5
     assert np.linalg.eigvalsh(plate.stiffness / scale)[0] > 0.0
@@ -144,3 +144,20 @@ def test_the_field_belongs_to_the_motion() -> None:
     plate = platen(model)
     field = plate.displacement_mm(1000.0)
     assert -field[0, -1, 2, 4] == pytest.approx(plate.sink_mm(1000.0), rel=1e-6)
+
+
+@pytest.mark.parametrize("ends", Ends)
+def test_every_kind_of_ends_tilts_to_the_softer_side(ends: Ends) -> None:
+    model = replace(vertebra(mm=2.0), ends=ends)
+    treated = augmented(model, one_sided(model, Side.RIGHT, percent=12.0)).model
+    before, after = platen(model), platen(treated)
+    assert after.motion(1000.0)[2] > 10.0 * abs(before.motion(1000.0)[2])
+    assert after.sink_mm(1000.0) < before.sink_mm(1000.0)
+
+
+def test_starting_from_another_solution_changes_nothing() -> None:
+    model = vertebra(mm=3.0)
+    treated = augmented(model, central(model, percent=15.0)).model
+    cold, warm = platen(treated), platen(treated, start=platen(model))
+    assert warm.stiffness == pytest.approx(cold.stiffness, rel=1e-4, abs=1e-6 * np.abs(cold.stiffness).max())
+    assert sum(c.iterations for c in warm.cases) <= sum(c.iterations for c in cold.cases)

@@ -188,7 +188,7 @@ def test_the_machine_runs_what_the_readme_names() -> None:
     script = ROOT / ".ci" / "run"
     commands = [line for line in script.read_text(encoding="utf-8").splitlines() if line.startswith("make ")]
     assert commands == ["make check", "make test"]
-    assert "export TROCAR_PEERS=required" in script.read_text(encoding="utf-8")  # no comparison vanishes by being skipped
+    assert "export TROCAR_PEERS=required" in script.read_text(encoding="utf-8")  # nothing compared may be skipped
     assert os.access(script, os.X_OK)
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert all(command in readme for command in ("make demo", "make test", "make check"))

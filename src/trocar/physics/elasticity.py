@@ -170,7 +170,7 @@ class Equilibrium:
             if found.status is not Status.SUCCESS or found.imbalance <= IMBALANCE or tolerance < TIGHTEST:
                 return found
             tolerance *= 0.1  # the equations are met, the supports are not yet in balance
-            self._residual(boundary, x, residual)
+            self.residual_of(boundary, x, residual)
 
     def _advance(
         self,
@@ -207,14 +207,14 @@ class Equilibrium:
         grid = self.finest.grid
         x, residual = np.zeros(grid.size), np.zeros(grid.size)
         x[grid.places(boundary.displaced)] = boundary.displacement_mm
-        load_norm = self._residual(boundary, x, residual)
+        load_norm = self.residual_of(boundary, x, residual)
         if start_mm is not None:
             grid.view(x)[:] = start_mm
             x[grid.places(boundary.displaced)] = boundary.displacement_mm
-            self._residual(boundary, x, residual)
+            self.residual_of(boundary, x, residual)
         return x, residual, load_norm
 
-    def _residual(self, boundary: Boundary, x: NDArray[np.float64], out: NDArray[np.float64]) -> float:
+    def residual_of(self, boundary: Boundary, x: NDArray[np.float64], out: NDArray[np.float64]) -> float:
         """``f - A x`` at free nodes into ``out``; returns its norm."""
         grid = self.finest.grid
         self.apply(x, out, free_only=False)

@@ -218,9 +218,9 @@ class VoxelLevel:
             ),
         )
 
-    def solve(self) -> None:
-        """Solve for ``load`` directly."""
-        self.grid.view(self.x)[self._free] = self._exact @ self.grid.view(self.load)[self._free]
+    def solve(self, load: NDArray[Any]) -> None:
+        """Solve directly."""
+        self.grid.view(self.x)[self._free] = self._exact @ self.grid.view(load)[self._free]
 
     @cached_property
     def _free(self) -> NDArray[np.bool_]:
@@ -269,8 +269,6 @@ def hierarchy(solid: Solid, fixed: NDArray[np.int64], crew: Crew) -> list[VoxelL
     levels = [VoxelLevel(grid, elements_of(solid, grid), fixed, solid.materials, solid.spacing_mm, crew)]
     while 3 * np.prod(levels[-1].grid.nodes) > DIRECT_SIZE:
         levels.append(levels[-1].coarser())
-    if len(levels) == 1:
-        levels[0].load = np.zeros(grid.size, np.float32)
     return levels
 
 

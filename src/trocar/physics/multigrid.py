@@ -45,8 +45,8 @@ class Level(Protocol):
     def smooth(self, load: NDArray[Any]) -> None:
         """Smooth from the ``x`` there is."""
 
-    def solve(self) -> None:
-        """Solve for ``load`` (the coarsest level only)."""
+    def solve(self, load: NDArray[Any]) -> None:
+        """Solve directly (the coarsest level only)."""
 
 
 class Operator(Protocol):
@@ -62,7 +62,7 @@ def v_cycle(levels: Sequence[Level], load: NDArray[Any]) -> NDArray[np.float32]:
     for n, (level, coarser) in enumerate(itertools.pairwise(levels)):
         level.begin(loads[n])
         level.gather(loads[n], coarser)
-    levels[-1].solve()
+    levels[-1].solve(loads[-1])
     for n in range(len(levels) - 2, -1, -1):
         levels[n].correct(levels[n + 1])
         levels[n].smooth(loads[n])

@@ -1,0 +1,290 @@
+"""A body of voxels that yields: elastic and perfectly plastic, pressed step by step.
+
+Von Mises' condition with the associated flow, one plastic strain a voxel, returned radially to the yield surface
+(Simo JC, Hughes TJR. Computational inelasticity. Springer 1998, boxes 3.1 and 3.2, without hardening). Newton's steps
+use the consistent tangent; each is solved by the elastic body's multigrid. Strain modes that vanish in the middle of a
+voxel stay elastic, so a part one voxel thick that bends comes out somewhat too strong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+
+from trocar.measure import Status
+from trocar.physics.elasticity import Equilibrium
+from trocar.physics.multigrid import conjugate_gradients
+from trocar.physics.solid import Boundary, Material, Solid
+
+#: Residual of a step, relative to the load's own, at which it counts as found.
+TOLERANCE = 1e-4
+#: What each Newton step's linear problem is solved to.
+INNER_TOLERANCE = 0.03
+#: Newton steps before a load step is given up.
+NEWTON_LIMIT = 40
+#: Halvings of a Newton step that does not lower the residual.
+HALVINGS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class LoadStep:
+    """One point of a load curve.
+
+    ``factor`` multiplies what the boundary prescribes; ``force_n`` is the reaction along k, j, i of the chosen nodes;
+    ``yielded`` the share of the voxels that can yield and did; ``displacement_mm`` ``[c, k, j, i]`` at the nodes.
+    """
+
+    factor: float
+    force_n: NDArray[np.float64]
+    yielded: float
+    displacement_mm: NDArray[np.float64]
+    iterations: int
+    residual: float
+    status: Status
+
+
+def press(
+    solid: Solid,
+    boundary: Boundary,
+    factors: Sequence[float],
+    where: NDArray[np.bool_],
+    *,
+    threads: int | None = None,
+) -> Iterator[LoadStep]:
+    """Prescribe ``factor`` times the boundary, for one factor after another, and tell the reaction at ``where``.
+
+    ``solid.yield_mpa`` must be given; laws of voxels that yield must be isotropic (``ValueError`` otherwise). Ends
+    after the first step that does not converge; its ``status`` says so.
+    """
+    with Equilibrium(solid, boundary, threads=threads) as body:
+        state = _Yielding(body)
+        for factor in factors:
+            step = state.advance(factor, where)
+            yield step
+            if step.status is not Status.SUCCESS:
+                return
+
+
+class _Yielding:
+    """The state of a pressed body: displacements and plastic strains."""
+
+    def __init__(self, body: Equilibrium) -> None:
+        self.body, grid = body, body.finest.grid
+        self.law = _law(body.solid)
+        self.corner = _corners(body.solid, grid)
+        count = len(self.law)
+        self.plastic, self.flow = np.zeros((count, 6)), np.zeros((count, 6))
+        self.trial = np.zeros((count, 6))
+        self.theta = np.ones(count)
+        self.x, self.before = np.zeros(grid.size), np.zeros(grid.size)
+        self.factors = (0.0, 0.0)
+        self.held = grid.places(body.boundary.displaced)
+        self.loaded = grid.places(body.boundary.loaded)
+
+    def advance(self, factor: float, where: NDArray[np.bool_]) -> LoadStep:
+        """Find equilibrium at the next factor."""
+        boundary = self.body.boundary
+        self._guess(factor)
+        self.x[self.held] = factor * boundary.displacement_mm
+        residual = np.zeros_like(self.x)
+        scale = self._load_norm(factor)
+        spent, size = 0, self._residual(factor, self.x, residual)
+        for _ in range(NEWTON_LIMIT):
+            if not size > TOLERANCE * scale:
+                break
+            change = np.zeros_like(self.x)
+            spent += conjugate_gradients(
+                self, self.body.levels, self.body.vectors, change, residual,
+                tolerance=INNER_TOLERANCE, compared_with=size,
+            ).iterations  # fmt: skip
+            size = self._move(factor, change, residual, size)
+        self.plastic[:] = self.trial
+        return self._told(factor, where, spent, size / scale)
+
+    def _guess(self, factor: float) -> None:
+        """Go on as in the last step."""
+        before, here = self.factors
+        x = self.x.copy()
+        if here != before:
+            self.x += (factor - here) / (here - before) * (x - self.before)
+        elif here == 0.0:
+            start = self.body.solve(boundary=self.body.boundary.scaled(factor), tolerance=TOLERANCE)
+            self.body.finest.grid.view(self.x)[:] = start.displacement_mm
+        self.before, self.factors = x, (here, factor)
+
+    def _move(self, factor: float, change: NDArray[Any], residual: NDArray[Any], size: float) -> float:
+        """Take a Newton step, shortened where it does not help."""
+        share = 1.0
+        for _ in range(HALVINGS):
+            self.x += share * change
+            new = self._residual(factor, self.x, residual)
+            if new < size:
+                return new
+            self.x -= share * change
+            share *= 0.5
+        self.x += share * change
+        return self._residual(factor, self.x, residual)
+
+    def _load_norm(self, factor: float) -> float:
+        """The elastic residual of the boundary alone: what residuals are compared with."""
+        lifted, out = np.zeros_like(self.x), np.zeros_like(self.x)
+        lifted[self.held] = factor * self.body.boundary.displacement_mm
+        return self.body.residual_of(self.body.boundary.scaled(factor), lifted, out)
+
+    def _residual(self, factor: float, x: NDArray[np.float64], out: NDArray[np.float64]) -> float:
+        """What is out of equilibrium at free nodes, with the plastic strains that ``x`` calls for; returns its norm."""
+        self.body.residual_of(self.body.boundary.scaled(factor), x, out)
+        _return(self.law, self.corner, self._steps(), x, self.plastic, self.trial, self.flow, self.theta)
+        _add_stress(self.law, self.corner, self._steps(), self.trial, self._voxel(), out)
+        out[self.held] = 0.0
+        return float(np.sqrt(self.body.vectors.products(out, out, out)[0]))
+
+    def apply(self, x: NDArray[np.float64], out: NDArray[np.float64]) -> float:
+        """The consistent tangent at free nodes; returns ``x . out``. Makes this a ``multigrid.Operator``."""
+        self.body.apply(x, out)
+        _add_tangent(self.law, self.corner, self._steps(), self.flow, self.theta, self._voxel(), x, out)
+        out[self.held] = 0.0
+        return self.body.vectors.products(x, out, out)[0]
+
+    def _told(self, factor: float, where: NDArray[np.bool_], spent: int, residual: float) -> LoadStep:
+        out = np.zeros_like(self.x)
+        self.body.apply(self.x, out, free_only=False)
+        _add_stress(self.law, self.corner, self._steps(), -self.trial, self._voxel(), out)
+        boundary = self.body.boundary
+        reaction = out[self.held]
+        at_loaded = np.zeros_like(out)
+        np.add.at(at_loaded, self.loaded, factor * boundary.force_n)
+        reaction -= at_loaded[self.held]
+        component, node = np.divmod(boundary.displaced, where.size)
+        chosen = where.reshape(-1)[node]
+        force = np.bincount(component[chosen], reaction[chosen], minlength=3).astype(np.float64)
+        status = Status.SUCCESS if residual <= TOLERANCE else Status.NOT_CONVERGED
+        if not np.isfinite(residual):
+            status = Status.NOT_FINITE
+        share = float(np.any(self.plastic != 0.0, axis=1).mean()) if len(self.plastic) else 0.0
+        shown = self.body.finest.grid.view(self.x.copy())
+        return LoadStep(factor, force, share, shown, spent, residual, status)
+
+    def _steps(self) -> tuple[int, int, int, NDArray[np.float64]]:
+        """Strides from a voxel's first corner to the next along k and j, to the next component, and 1 / (4 h)."""
+        grid = self.body.finest.grid
+        _, rows, places = grid.shape
+        return grid.plane, places, rows * places, 0.25 / np.array(self.body.solid.spacing_mm)
+
+    def _voxel(self) -> float:
+        return self.body.solid.voxel_mm3
+
+
+def _law(solid: Solid) -> NDArray[np.float64]:
+    """Twice the shear modulus and the radius of the yield surface of every voxel that can yield, ``[voxel, 2]``."""
+    if solid.yield_mpa is None:
+        raise ValueError("the solid has no yield_mpa: give every voxel's yield stress (inf where it does not yield).")
+    yields = solid.filled & np.isfinite(solid.yield_mpa)
+    for n in np.unique(solid.material[yields]):
+        _check_isotropic(solid.materials[n - 1])
+    ratio = np.array([0.0, *(m.poisson[0] for m in solid.materials)])
+    double_shear = solid.modulus_mpa[yields] / (1.0 + ratio[solid.material[yields]])
+    return np.stack([double_shear, np.sqrt(2.0 / 3.0) * solid.yield_mpa[yields]], axis=1).astype(np.float64)
+
+
+def _check_isotropic(material: Material) -> None:
+    same = Material.isotropic(material.name, material.poisson[0])
+    if not np.allclose(same.stiffness, material.stiffness):
+        raise ValueError(f"{material.name} is not isotropic: only isotropic laws can yield here.")
+
+
+def _corners(solid: Solid, grid: Any) -> NDArray[np.int64]:
+    """Where the first component of every yielding voxel's first corner is stored."""
+    assert solid.yield_mpa is not None
+    k, j, i = np.nonzero(solid.filled & np.isfinite(solid.yield_mpa))
+    places = grid.shape[2]
+    return np.asarray(k * grid.plane + j * places + i, np.int64)
+
+
+@nb.njit(inline="always")
+def _gradient(x, corner, steps, out):  # type: ignore[no-untyped-def]
+    """Strain in the middle of a voxel as kk, jj, ii, ji, ki, kj (tensor shears)."""
+    up, side, component, slope = steps
+    grad = np.zeros((3, 3))
+    for c in range(3):
+        for n in range(8):
+            value = x[corner + c * component + (n >> 2) * up + ((n >> 1) & 1) * side + (n & 1)]
+            grad[c, 0] += value * slope[0] * (2 * (n >> 2) - 1)
+            grad[c, 1] += value * slope[1] * (2 * ((n >> 1) & 1) - 1)
+            grad[c, 2] += value * slope[2] * (2 * (n & 1) - 1)
+    out[0], out[1], out[2] = grad[0, 0], grad[1, 1], grad[2, 2]
+    out[3] = 0.5 * (grad[1, 2] + grad[2, 1])
+    out[4] = 0.5 * (grad[0, 2] + grad[2, 0])
+    out[5] = 0.5 * (grad[0, 1] + grad[1, 0])
+
+
+@nb.njit(inline="always")
+def _spread(stress, volume, corner, steps, out):  # type: ignore[no-untyped-def]
+    """Add the nodal forces of a uniform stress in a voxel."""
+    up, side, component, slope = steps
+    for n in range(8):
+        k = slope[0] * (2 * (n >> 2) - 1) * volume
+        j = slope[1] * (2 * ((n >> 1) & 1) - 1) * volume
+        i = slope[2] * (2 * (n & 1) - 1) * volume
+        at = corner + (n >> 2) * up + ((n >> 1) & 1) * side + (n & 1)
+        out[at] += stress[0] * k + stress[5] * j + stress[4] * i
+        out[at + component] += stress[5] * k + stress[1] * j + stress[3] * i
+        out[at + 2 * component] += stress[4] * k + stress[3] * j + stress[2] * i
+
+
+@nb.njit(cache=True, nogil=True)
+def _return(law, corners, steps, x, plastic, trial, flow, theta):  # type: ignore[no-untyped-def]
+    """Radial return: new plastic strains ``trial``, direction of flow, and what is left of the shear stiffness."""
+    strain = np.zeros(6)
+    for v in range(len(corners)):
+        _gradient(x, corners[v], steps, strain)
+        mean = (strain[0] + strain[1] + strain[2]) / 3.0
+        size = 0.0
+        for n in range(6):
+            part = law[v, 0] * (strain[n] - (mean if n < 3 else 0.0) - plastic[v, n])
+            flow[v, n] = part
+            size += part * part * (1.0 if n < 3 else 2.0)
+        size = np.sqrt(size)
+        theta[v] = 1.0
+        for n in range(6):
+            trial[v, n] = plastic[v, n]
+        if size > law[v, 1]:
+            theta[v] = law[v, 1] / size
+            for n in range(6):
+                flow[v, n] /= size
+                trial[v, n] += (size - law[v, 1]) / law[v, 0] * flow[v, n]
+
+
+@nb.njit(cache=True, nogil=True)
+def _add_stress(law, corners, steps, plastic, volume, out):  # type: ignore[no-untyped-def]
+    """Add the nodal forces of the stress that plastic strains relieve."""
+    stress = np.zeros(6)
+    for v in range(len(corners)):
+        any_ = False
+        for n in range(6):
+            stress[n] = law[v, 0] * plastic[v, n]
+            any_ |= plastic[v, n] != 0.0
+        if any_:
+            _spread(stress, volume, corners[v], steps, out)
+
+
+@nb.njit(cache=True, nogil=True)
+def _add_tangent(law, corners, steps, flow, theta, volume, x, out):  # type: ignore[no-untyped-def]
+    """Take from ``A x`` what voxels that flow do not resist: ``2 G ((1 - theta) e + theta n (n : e))``."""
+    strain, stress = np.zeros(6), np.zeros(6)
+    for v in range(len(corners)):
+        if theta[v] < 1.0:
+            _gradient(x, corners[v], steps, strain)
+            mean = (strain[0] + strain[1] + strain[2]) / 3.0
+            along = 0.0
+            for n in range(6):
+                strain[n] -= mean if n < 3 else 0.0
+                along += strain[n] * flow[v, n] * (1.0 if n < 3 else 2.0)
+            for n in range(6):
+                stress[n] = -law[v, 0] * ((1.0 - theta[v]) * strain[n] + theta[v] * along * flow[v, n])
+            _spread(stress, volume, corners[v], steps, out)

@@ -209,6 +209,8 @@ def test_bounds_go_by_name() -> None:
     a, b = bounded(best, others, "stated")
     assert (a.low, a.high, b.low, b.high) == (1.0, 2.0, 5.0, 7.0)
     assert a.interval == "stated"
+    (alone,) = bounded(best[:1], [others[0]], "stated")
+    assert (alone.low, alone.high, alone.interval) == (None, None, "")
 
 
 def test_the_method_names_load_ends_and_law() -> None:

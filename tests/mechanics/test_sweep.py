@@ -13,7 +13,7 @@ import trocar
 import trocar.mechanics.sweep as sweeping
 from trocar.geometry import Side
 from trocar.measure import Status
-from trocar.mechanics.answers import press
+from trocar.mechanics.answers import ask, press, with_intervals
 from trocar.mechanics.filling import central, one_sided, two_sided
 from trocar.mechanics.loads import Load
 from trocar.mechanics.model import bone_model
@@ -90,6 +90,19 @@ def test_what_did_not_converge_is_a_row_without_numbers(monkeypatch: pytest.Monk
     assert found.rows[0].measures == ()
     assert np.isnan(found.column("stiffness")[0])
     assert found.column("stiffness")[1] == pytest.approx(press(fractured(model).model).stiffness, rel=1e-5)
+
+
+def test_intervals_are_those_of_single_questions() -> None:
+    model = augmented(vertebra(mm=4.0), central(vertebra(mm=4.0), percent=15.0)).model
+    (row,) = sweep((as_is(model),), intervals=True).rows
+    single = {m.name: m for m in with_intervals(model, ask)}
+    for m in row.measures:
+        if m.name in single:
+            assert (m.low, m.high) == pytest.approx((single[m.name].low, single[m.name].high), rel=1e-4)
+            assert m.interval == single[m.name].interval
+            assert m.low <= m.value <= m.high
+    assert next(m for m in row.measures if m.name == "tilt_left").low is None
+    assert len(single) == 4
 
 
 def test_nothing_to_sweep_and_two_grids_are_refused() -> None:

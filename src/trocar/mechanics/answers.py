@@ -224,12 +224,21 @@ def variants(model: BoneModel) -> dict[str, BoneModel]:
 
 
 def bounded(best: Sequence[Measure], others: Iterable[Sequence[Measure]], interval: str) -> tuple[Measure, ...]:
-    """``best`` with the lowest and highest value of each measure among itself and the ``others``, by name."""
+    """``best`` with the lowest and highest value of each measure among itself and the ``others``, by name.
+
+    A measure that no other has stays without an interval.
+    """
     values = {m.name: [m.value] for m in best}
     for measures in others:
         for m in measures:
             values.get(m.name, []).append(m.value)
-    return tuple(replace(m, low=min(values[m.name]), high=max(values[m.name]), interval=interval) for m in best)
+    return tuple(_between(m, values[m.name], interval) for m in best)
+
+
+def _between(measure: Measure, values: list[float], interval: str) -> Measure:
+    if len(values) < 2:
+        return measure
+    return replace(measure, low=min(values), high=max(values), interval=interval)
 
 
 def with_intervals(
@@ -239,7 +248,12 @@ def with_intervals(
     spread = variants(model) if others is None else others
     if not spread:
         return tuple(answer(model))
-    return bounded(answer(model), (answer(m) for m in spread.values()), "lowest and highest under " + ", ".join(spread))
+    return bounded(answer(model), (answer(m) for m in spread.values()), spread_text(spread))
+
+
+def spread_text(others: Iterable[str]) -> str:
+    """What the bounds of an interval mean."""
+    return "lowest and highest under " + ", ".join(others)
 
 
 def ask(model: BoneModel, *, solve: Solve = deform) -> tuple[Measure, ...]:

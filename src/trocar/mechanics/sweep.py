@@ -11,7 +11,17 @@ from numpy.typing import NDArray
 
 from trocar.geometry import Side
 from trocar.measure import Measure, Status
-from trocar.mechanics.answers import Loaded, load_share, press, stiffness, strain_energy, strengths
+from trocar.mechanics.answers import (
+    Loaded,
+    bounded,
+    load_share,
+    press,
+    spread_text,
+    stiffness,
+    strain_energy,
+    strengths,
+    variants,
+)
 from trocar.mechanics.filling import SHELL_MM, Filling, body_of, central, one_sided, two_sided
 from trocar.mechanics.model import BoneModel, Tissue
 from trocar.mechanics.scenario import Scenario, augmented
@@ -92,12 +102,15 @@ def fillings(
     return tuple(before.then(augmented, filling) for filling in made)
 
 
-def sweep(scenarios: Sequence[Scenario], *, tilt: bool = True, progress: Progress | None = None) -> Sweep:
+def sweep(
+    scenarios: Sequence[Scenario], *, tilt: bool = True, intervals: bool = False, progress: Progress | None = None
+) -> Sweep:
     """Stiffness, strengths, energy, load share and, with ``tilt``, the tilt of every scenario under axial load.
 
     All must lie on one grid. One solve for each, and three more for its tilt; each starts from the solution of the one
-    before. ``progress`` is called with the number done, the number of all, and the name. A scenario that does not
-    converge is a row with its status and no measures.
+    before. With ``intervals`` two to six more, under the other material laws and limits
+    (:func:`trocar.mechanics.answers.variants`), bound everything but the tilt. ``progress`` is called with the number
+    done, the number of all, and the name. A scenario that does not converge is a row with its status and no measures.
     """
     _check_one_grid(scenarios)
     rows: list[Row] = []
@@ -106,7 +119,7 @@ def sweep(scenarios: Sequence[Scenario], *, tilt: bool = True, progress: Progres
     for scenario in scenarios:
         loaded = _pressed(scenario.model, loaded)
         plate = platen(scenario.model, start=plate) if tilt else None
-        rows.append(_row(scenario, loaded, plate))
+        rows.append(_row(scenario, loaded, plate, intervals))
         if progress is not None:
             progress(len(rows), len(scenarios), scenario.name)
     return Sweep(tuple(rows))
@@ -117,9 +130,9 @@ def _pressed(model: BoneModel, last: Loaded | None) -> Loaded:
     return press(model, solve=partial(deform, start_mm=start))
 
 
-def _row(scenario: Scenario, loaded: Loaded, plate: Platen | None) -> Row:
+def _row(scenario: Scenario, loaded: Loaded, plate: Platen | None, intervals: bool) -> Row:
     status = loaded.status if plate is None or loaded.status is not Status.SUCCESS else plate.status
-    measures = _measures(loaded, plate) if status is Status.SUCCESS else ()
+    measures = _measures(loaded, plate, intervals) if status is Status.SUCCESS else ()
     cement = float(scenario.model.tissue(Tissue.CEMENT).sum())
     ml = cement * scenario.model.solid.voxel_mm3 / 1000.0
     percent = 100.0 * cement / float(body_of(scenario.model).sum())
@@ -127,9 +140,17 @@ def _row(scenario: Scenario, loaded: Loaded, plate: Platen | None) -> Row:
     return Row(scenario.name, scenario.method, ml, percent, measures, status, count)
 
 
-def _measures(loaded: Loaded, plate: Platen | None) -> tuple[Measure, ...]:
-    found = (stiffness(loaded), *strengths(loaded), strain_energy(loaded), *load_share(loaded).measures())
+def _measures(loaded: Loaded, plate: Platen | None, intervals: bool) -> tuple[Measure, ...]:
+    found = _read(loaded)
+    if intervals:
+        solved = {name: _pressed(model, loaded) for name, model in variants(loaded.model).items()}
+        others = {name: _read(v) for name, v in solved.items() if v.status is Status.SUCCESS}
+        found = bounded(found, others.values(), spread_text(others))
     return found if plate is None else (*found, *plate.measures())
+
+
+def _read(loaded: Loaded) -> tuple[Measure, ...]:
+    return (stiffness(loaded), *strengths(loaded), strain_energy(loaded), *load_share(loaded).measures())
 
 
 def _check_one_grid(scenarios: Sequence[Scenario]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -16,7 +17,7 @@ from pydicom.sr.coding import Code
 
 from trocar.anatomy.levels import Level
 from trocar.anatomy.phantom import PhantomSpec, phantom
-from trocar.cli import main
+from trocar.cli import main, with_bone
 from trocar.io.ct import read_ct
 from trocar.io.phantom_files import write_phantom
 from trocar.io.plan_file import read_plan
@@ -189,6 +190,31 @@ def test_a_simulation_on_other_images_is_refused(files: Files, planned: Path, tm
     assert result.exit_code == 1
     assert "not the files the plan was made from" in result.stderr
     assert not (tmp_path / "sim").exists()
+
+
+def test_export_hands_the_model_to_another_solver_with_the_answer(files: Files, planned: Path, tmp_path: Path) -> None:
+    deck = tmp_path / "L2.inp"
+    result = trocar("export", planned, files.scan, "--labels", files.labels, "--out", deck, "--json")
+    assert result.exit_code == 0, result.output
+    answer = json.loads(result.stdout)
+    assert answer["compression_mm"] == 0.2
+    assert answer["residual"] <= 1e-6
+    assert "PMMA caps" in answer["condition"]
+    assert 200.0 < answer["force_n"] < 20_000.0
+    text = deck.read_text()
+    assert "*NODE" in text
+    assert "*BOUNDARY" in text
+
+
+def test_an_export_nobody_reads_is_refused(planned: Path) -> None:
+    result = trocar("export", planned, "nowhere", "--labels", "nothing", "--out", "model.stl")
+    assert result.exit_code == 2
+    assert "neither .inp (CalculiX) nor .h5 (ParOSol)" in result.stderr
+
+
+def test_a_procedure_without_bone_has_nothing_to_export() -> None:
+    with pytest.raises(click.UsageError, match="Procedure has no model of the bone"):
+        with_bone(Procedure("L2"))  # type: ignore[arg-type]
 
 
 def test_a_procedure_that_only_plans_is_refused_before_anything_is_read(

@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from trocar import __version__
-from trocar.errors import LevelError, NoSafeTrajectory, TrocarError
+from trocar.errors import LevelError, NoSafeTrajectory, SimulationError, TrocarError
 
 if TYPE_CHECKING:
     from trocar.anatomy.levels import Level
     from trocar.anatomy.patient import Anatomy
     from trocar.anatomy.phantom import Phantom
+    from trocar.mechanics.answers import Loaded
+    from trocar.physics.solid import Boundary, Solid
+    from trocar.procedures.bone_access import BoneAccess
     from trocar.treatment import Option, Plan, Procedure, Simulation
 
 NOTICE = "Research software, not a medical device: do not base a treatment on it."
@@ -404,7 +407,7 @@ def simulate_command(
     Writes simulation.json, and the report again with what was simulated, into the plan's folder or OUT.
     """
     from trocar.io.case_folder import check_folder
-    from trocar.io.plan_file import read_plan, with_images
+    from trocar.io.plan_file import read_plan
     from trocar.treatment import simulate
 
     progress = Progress(verbose, quiet)
@@ -413,12 +416,27 @@ def simulate_command(
     check_simulated(before.procedure)
     inputs = [p for p in (scan, input_, *labels) if p is not None]
     folder = check_folder(out or (plan_json if plan_json.is_dir() else plan_json.parent), inputs)
-    scheme = scheme or (before.provenance.scheme,)
-    planned = with_images(before, read_patient(scan, input_, labels, scheme, series, progress))
+    planned = with_its_images(before, scan, input_, labels, scheme, series, progress)
     with progress.stage(f"simulating {planned.procedure.name} of {planned.procedure.level}"):
         simulation = simulate(planned)
     write_simulation(simulation, case_id, folder, inputs, fields, progress)
     show_simulation(simulation, folder, json_)
+
+
+def with_its_images(
+    plan: Plan,
+    scan: Path | None,
+    input_: Path | None,
+    labels: tuple[Path, ...],
+    scheme: tuple[str, ...],
+    series: str | None,
+    progress: Progress,
+) -> Plan:
+    """A plan that was read back, with the patient the shared options name; the scheme is the plan's own by default."""
+    from trocar.io.plan_file import with_images
+
+    scheme = scheme or (plan.provenance.scheme,)
+    return with_images(plan, read_patient(scan, input_, labels, scheme, series, progress))
 
 
 def check_simulated(procedure: Procedure) -> None:
@@ -459,6 +477,94 @@ def show_simulation(simulation: Simulation, folder: Path, json_: bool) -> None:
         click.echo(f"  {finding}")
     click.echo(f"  report: {folder / 'report.html'}\n")
     click.echo(NOTICE)
+
+
+# --- export -------------------------------------------------------------------------------------
+
+
+@main.command("export")
+@click.argument("plan_json", type=A_PATH)
+@images
+@click.option("-o", "--out", required=True, type=A_PATH, help="File to write: .inp for CalculiX, .h5 for ParOSol.")
+@as_json
+@talk
+def export_command(
+    plan_json: Path,
+    scan: Path | None,
+    input_: Path | None,
+    labels: tuple[Path, ...],
+    scheme: tuple[str, ...],
+    series: str | None,
+    out: Path,
+    json_: bool,
+    verbose: bool,
+    quiet: bool,
+) -> None:
+    """Write the planned vertebra under axial load for another solver, and print Trocar's own answer.
+
+    So that a sceptic can check: same voxels, moduli and supports; the vertebra as scanned, between PMMA caps.
+    """
+    from trocar.io.plan_file import read_plan
+
+    progress = Progress(verbose, quiet)
+    write = peer_writer(out)
+    before = read_plan(plan_json)
+    procedure = with_bone(before.procedure)
+    planned = with_its_images(before, scan, input_, labels, scheme, series, progress)
+    with progress.stage("building and loading the model"):
+        loaded = loaded_vertebra(procedure, planned)
+    with progress.stage(f"writing {out}"), callers_mistake():
+        write(loaded.model.solid, loaded.deformation.boundary, out)
+    show_export(loaded, out, json_)
+
+
+def peer_writer(out: Path) -> Callable[[Solid, Boundary, Path], Path]:
+    """What writes the file, by the ending of its name; another ending is a usage error."""
+    if out.suffix == ".inp":
+        from trocar.io.calculix import write_calculix
+
+        return write_calculix
+    if out.suffix == ".h5":
+        from trocar.io.parosol import write_parosol
+
+        return write_parosol
+    raise click.UsageError(f"{out.name!r} ends in neither .inp (CalculiX) nor .h5 (ParOSol).")
+
+
+def with_bone(procedure: Procedure) -> BoneAccess:
+    """The procedure, if it has a model of the bone; another is a usage error."""
+    from trocar.procedures.bone_access import BoneAccess
+
+    if not isinstance(procedure, BoneAccess):
+        raise click.UsageError(f"{procedure.name or type(procedure).__name__} has no model of the bone to export.")
+    return procedure
+
+
+def loaded_vertebra(procedure: BoneAccess, plan: Plan) -> Loaded:
+    """The planned vertebra between PMMA caps under axial compression, solved."""
+    from trocar.measure import Status
+    from trocar.mechanics.answers import press
+    from trocar.mechanics.model import Ends
+
+    loaded = press(procedure.bone(plan, Ends.CAPS))
+    if loaded.status is not Status.SUCCESS:
+        raise SimulationError(loaded.status.value)
+    return loaded
+
+
+def show_export(loaded: Loaded, out: Path, json_: bool) -> None:
+    """Print where the model lies and what Trocar answers, with as many digits as a comparison needs."""
+    answer = {
+        "file": str(out),
+        "condition": loaded.condition,
+        "force_n": loaded.resistance,
+        "compression_mm": loaded.amount,
+        "residual": loaded.deformation.residual,
+    }
+    if json_:
+        click.echo(json.dumps(answer, ensure_ascii=False))
+        return
+    click.echo(f"{out}\n{loaded.condition}\nTrocar: {loaded.resistance:.6g} N at {loaded.amount:g} mm of compression.")
 
 
 # --- demo ---------------------------------------------------------------------------------------
@@ -625,13 +731,11 @@ def replay_command(
     quiet: bool,
 ) -> None:
     """Plan again from a plan.json and its images, and say whether the same plan comes out."""
-    from trocar.io.plan_file import read_plan, with_images
+    from trocar.io.plan_file import read_plan
     from trocar.treatment import plan
 
     before = read_plan(plan_json)
-    scheme = scheme or (before.provenance.scheme,)
-    anatomy = read_patient(scan, input_, labels, scheme, series, Progress(verbose, quiet))
-    with_images(before, anatomy)  # refuses other files
+    anatomy = with_its_images(before, scan, input_, labels, scheme, series, Progress(verbose, quiet)).anatomy
     after = plan(anatomy, before.procedure)
     # the same files may have other names by now
     same = dataclasses.replace(after.provenance, files=before.provenance.files)

@@ -147,7 +147,8 @@ def _sweep(axes: Axes, fill: Column, answer: Column, place: Column | None) -> No
     axes.set_xticks(sorted(set(np.round(x).tolist())))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0f}")
     axes.set_ylim(0.0, 1.08 * float(np.nanmax(y)))
-    axes.set_xlabel(f"{fill.name.replace('_', ' ')}, {fill.unit}", fontsize=7.5, color=SOFT)
+    of = " of the body's volume" if fill.unit == "%" else ""
+    axes.set_xlabel(f"{fill.name.replace('_', ' ')}, {fill.unit}{of}", fontsize=7.5, color=SOFT)
     axes.set_title(answer.head, loc="left", fontsize=9, color=INK)
     axes.yaxis.set_major_formatter(lambda value, _: number(value, "N"))
     plain_axes(axes)

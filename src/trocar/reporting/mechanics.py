@@ -53,8 +53,8 @@ def _lead(found: Answers, simulation: Simulation) -> str:
 
 def _compared(found: Answers, scenario: str) -> str:
     parts = [
-        f"{word} {100.0 * share:.0f} %"
-        for question, word in ((Question.STIFFNESS, "stiffness"), (_a_strength(found), "strength"))
+        f"{question.head.lower()} {100.0 * share:.0f} %"
+        for question in (Question.STIFFNESS, _a_strength(found))
         if question is not None and (share := found.share(question, scenario)) is not None
     ]
     return (

@@ -127,7 +127,7 @@ def _planes(simulation: Simulation) -> Iterable[Picture]:
         yield Picture(
             f"{kind}_{scenario}_planes",
             f"{words}: {_LABELS[kind]}",
-            _told(kind, simulation),
+            _told(kind, scenario, simulation),
             f"{words}: {_LABELS[kind]} in colour over the CT, in the mid-sagittal, a coronal and an axial plane of the "
             "vertebra. In the coronal and axial image the patient's left is on the image's right; in the sagittal "
             f"image the front is on the left. Colours from 0 to {scale.high:g} ({scale.label}).",
@@ -149,13 +149,10 @@ _SHOWN = {
 }
 
 
-def _told(kind: str, simulation: Simulation) -> str:
-    load = str(simulation.series.get("load", ""))
-    return " ".join(
-        s
-        for s in (_SHOWN[kind], load, "One scale of colours for all scenarios; planes of the vertebra's own frame.")
-        if s
-    )
+def _told(kind: str, scenario: str, simulation: Simulation) -> str:
+    load = "While the balloons are full." if scenario == "inflated" else str(simulation.series.get("load", ""))
+    frame = "One scale of colours for all scenarios; planes of the vertebra's own frame."
+    return " ".join(s for s in (_SHOWN[kind], load, frame) if s)
 
 
 def _surface(simulation: Simulation) -> Iterable[Picture]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from trocar.anatomy.vertebra import Part
 from trocar.errors import NoSafeTrajectory
 from trocar.io.plan_file import from_json, to_json
 from trocar.measure import Measure, Severity, Status
-from trocar.planning.instrument import BALLOONS
+from trocar.planning.instrument import BALLOONS, PSI_MPA
 from trocar.planning.ranking import STEADY
 from trocar.procedures.kyphoplasty import LEAST_SHARE, Kyphoplasty, lost_mm, room_mm
 from trocar.procedures.vertebroplasty import Vertebroplasty
@@ -140,7 +141,7 @@ def test_the_cavity_is_what_was_filled_less_what_springs_back() -> None:
 def test_the_pressure_is_what_gauges_show_in_weak_bone() -> None:
     """Ex vivo, osteoporotic: 175 +- 37 psi and 123 +- 28 psi. The phantom's bone is weak, not severely so."""
     (pressure,) = (m for m in simulated(balloons="one").measures if m.name.endswith("_pressure"))
-    assert 80.0 < pressure.value / 6.894757e-3 < 300.0
+    assert 80.0 < pressure.value / PSI_MPA < 300.0
     assert pressure.low <= pressure.value <= pressure.high  # type: ignore[operator]
 
 
@@ -158,6 +159,19 @@ def test_bone_stronger_than_the_limit_stops_the_balloon() -> None:
     (stop,) = (f for f in found.findings if f.severity is Severity.STOP)
     assert "the pressure limit is reached" in stop.text
     assert not any(m.name.startswith("anterior") for m in found.measures)
+
+
+def test_a_limit_that_only_another_law_reaches_is_told() -> None:
+    plan = planned(balloons="one")
+    (pressure,) = (m for m in simulated(balloons="one").measures if m.name.endswith("_pressure"))
+    assert pressure.high is not None
+
+    def told(limit_mpa: float) -> str:
+        asked = replace(plan.procedure, balloon_pressure_limit_mpa=limit_mpa)
+        return "".join(f.text for f in trocar.simulate(replace(plan, procedure=asked)).findings)
+
+    assert "watch the gauge" in told(0.9 * pressure.high)
+    assert "watch the gauge" not in told(min(1.1 * pressure.high, 2.76))
 
 
 def test_left_mirrors_right() -> None:
@@ -202,3 +216,17 @@ def test_fields_that_share_a_name_are_one_field() -> None:
     shared = mine.keys() & theirs.keys()
     assert len(shared) > 15
     assert all(mine[n] is theirs[n] for n in shared)
+
+
+@pytest.mark.slow
+def test_an_unbroken_vertebra_of_a_real_scan(shared_data: Path) -> None:
+    """T11 of a chest CT: pressures as gauges show them, a cavity, and next to no lift, for there is none to give."""
+    ct = trocar.read_ct(shared_data / "lidc0001" / "lidc0001_lower_dicom.zip")
+    mask = shared_data / "lidc0001" / "lidc0001_lower_totalseg_mask.nii.gz"
+    anatomy = trocar.read_anatomy(mask, on=ct, scheme="totalseg-v2")
+    found = trocar.simulate(trocar.plan(anatomy, Kyphoplasty(level=Level.T11)))
+    (pressure,) = (m for m in found.measures if m.name.endswith("balloon_pressure"))
+    assert 80.0 < pressure.value / PSI_MPA < 400.0
+    assert 1.0 < measure(found, "cavity_volume").value <= 4.0
+    gained = measure(found, "anterior_height_inflated").value - measure(found, "anterior_height_before").value
+    assert abs(gained) < 0.3

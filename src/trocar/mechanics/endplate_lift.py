@@ -35,8 +35,6 @@ from trocar.physics.solid import Boundary, Solid
 #: What crushed bone keeps of its modulus. Keaveny TM, Wachtel EF, Kopperdahl DL, J Orthop Res 1999;17:346-353 report
 #: losses up to 91 % after overloading to strains of 5 %: from memory, unverified.
 CRUSHED_KEPT = 0.09
-#: The piece of the posterior wall that is held, mm along k, j, i: nothing loads it, it only keeps the body in place.
-HOLD_MM = 4.0
 
 Mask = NDArray[np.bool_]
 
@@ -102,7 +100,7 @@ def lift(model: BoneModel, inflations: Sequence[Inflation], lost_mm: Stations = 
         raise ValueError(f"no balloon has opened a hollow in {model.level}: there is nothing to lift.")
     solid = _weakened(model, opened, max(lost_mm))
     pushes = [pressed(f.hollow & ~solid.filled, solid.filled, solid.spacing_mm, f.pressure_mpa) for f in opened]
-    boundary = sum(pushes, _held(model, solid))
+    boundary = sum(pushes, _held(solid))
     found = deform(solid, boundary)
     healed = parting_mm(model, found.displacement_mm)
     stiff, soft = _law_factors(model)
@@ -129,21 +127,38 @@ def _weakened(model: BoneModel, inflations: Sequence[Inflation], lost_mm: float)
     )
 
 
-def _held(model: BoneModel, solid: Solid) -> Boundary:
-    """A small piece of the posterior wall at mid height, held in place: the pressures balance, it carries nothing."""
-    body = model.body & solid.filled
-    k, j, i = (np.arange(n) for n in body.shape)
-    across = np.abs(i - np.flatnonzero(body.any(axis=(0, 1))).mean())[None, None, :] * solid.spacing_mm[2]
-    upright = np.abs(k - np.flatnonzero(body.any(axis=(1, 2))).mean())[:, None, None] * solid.spacing_mm[0]
-    near = body & (across <= HOLD_MM) & (upright <= HOLD_MM)
-    if not near.any():
-        near = body
-    back = int(np.flatnonzero(near.any(axis=(0, 2))).max())
-    piece = near & ((back - j)[None, :, None] * solid.spacing_mm[1] <= HOLD_MM)
-    nodes = np.zeros(solid.nodes, bool)
+def _held(solid: Solid) -> Boundary:
+    """Three nodes of the body's surface, held in six directions in all: the pressures balance and ask nothing of them.
+
+    The hindmost node is held whole, the foremost sideways and upright, one at the side upright: no more than floating
+    is prevented, and no strain.
+    """
+    nodes = _touched(solid.filled)
+    place = np.argwhere(nodes)
+    middle = place.mean(axis=0)
+    back, front, side = (
+        place[np.lexsort((*np.abs(place - middle).T, key))[0]] for key in (-place[:, 1], place[:, 1], -place[:, 2])
+    )
+    held = ((back, (0, 1, 2)), (front, (0, 2)), (side, (0,)))
+    return sum(
+        (Boundary.displace(_only(solid.nodes, node), axis, 0.0) for node, axes in held for axis in axes),
+        Boundary(solid.nodes),
+    )
+
+
+def _touched(filled: Mask) -> Mask:
+    """The nodes of filled voxels."""
+    nodes = np.zeros([n + 1 for n in filled.shape], bool)
+    k, j, i = filled.shape
     for a, b, c in np.ndindex(2, 2, 2):
-        nodes[a : a + len(k), b : b + len(j), c : c + len(i)] |= piece
-    return sum((Boundary.displace(nodes, axis, 0.0) for axis in (1, 2)), Boundary.displace(nodes, 0, 0.0))
+        nodes[a : a + k, b : b + j, c : c + i] |= filled
+    return nodes
+
+
+def _only(shape: tuple[int, int, int], node: NDArray[np.intp]) -> Mask:
+    nodes = np.zeros(shape, bool)
+    nodes[tuple(node)] = True
+    return nodes
 
 
 def parting_mm(model: BoneModel, displacement_mm: NDArray[np.float64]) -> Stations:

@@ -175,7 +175,7 @@ class Kyphoplasty(BoneAccess):
     def _ended(self, f: Inflation, collapsed: bool) -> tuple[Finding, ...]:
         """What ended the inflation, where it was not the volume."""
         if f.stop is Stop.VOLUME:
-            return ()
+            return self._doubtful(f)
         text = f"Stop the {f.placed.name} at {f.volume_ml:.1f} of {self.balloon_volume_ml:.1f} mL: {f.stop.value}."
         if f.stop is Stop.WALL:
             text = (
@@ -189,6 +189,14 @@ class Kyphoplasty(BoneAccess):
             severity = Severity.NOTE
         because = f"{f.pressure_mpa:.1f} MPa ({f.pressure_mpa / PSI_MPA:.0f} psi) in the balloon, by the bone's density"
         return (Finding(severity, text, because),)
+
+    def _doubtful(self, f: Inflation) -> tuple[Finding, ...]:
+        """Where another law of bone would have had the pressure limit reached first."""
+        if f.high_mpa <= self.balloon_pressure_limit_mpa:
+            return ()
+        text = f"The {f.placed.name} may reach its pressure limit before {f.volume_ml:.1f} mL: watch the gauge."
+        because = f"the laws of bone give {f.low_mpa:.1f} to {f.high_mpa:.1f} MPa at the end"
+        return (Finding(Severity.NOTE, text, because),)
 
 
 def room_mm(vertebra: Vertebra, trajectory: Trajectory) -> float:

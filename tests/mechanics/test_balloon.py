@@ -10,7 +10,8 @@ import pytest
 
 from trocar.anatomy.vertebra import Part
 from trocar.geometry import Side
-from trocar.mechanics.balloon import Placed, Stop, at_depth_mm, inflate, swell_of, walls
+from trocar.mechanics.balloon import Stop, at_depth_mm, inflate, swell_of, walls
+from trocar.mechanics.balloon_place import Placed
 from trocar.mechanics.endplate_lift import lift, parting_mm
 from trocar.mechanics.model import BoneModel, Ends
 from trocar.physics.cavity import Crushable, densification_strain

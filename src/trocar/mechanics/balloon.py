@@ -1,11 +1,10 @@
 """A balloon in a vertebral body: how far it grows, at what pressure, and what ends it.
 
-The balloon is the ellipsoid of its filling (:meth:`trocar.planning.instrument.Balloon.size_mm`) about the middle of
-its length on the planned channel. It crushes the bone around it: what it displaces is compacted into a shell whose
-outer surface, the front, encloses the ellipsoid ``densification ** (-1/3)`` times as large
-(:mod:`trocar.physics.cavity`). The gauge shows the crushing stress at the front, carried in by the shell; cortex and
-endplates are not crushed but reached. Two balloons share the bone: each voxel belongs to the one that reaches it with
-less filling.
+The balloon is the ellipsoid of its filling (:mod:`trocar.mechanics.balloon_place`). It crushes the bone around it: what
+it displaces is compacted into a shell whose outer surface, the front, encloses the ellipsoid
+``densification ** (-1/3)`` times as large (:mod:`trocar.physics.cavity`). The gauge shows the crushing stress at the
+front, carried in by the shell; cortex and endplates are not crushed but reached. Two balloons share the bone: each
+voxel belongs to the one that reaches it with less filling.
 
 The patient lies prone: no axial load is carried while the balloon is filled.
 """
@@ -22,20 +21,16 @@ from numpy.typing import NDArray
 
 from trocar.anatomy.heights import STATION_INSET_MM
 from trocar.anatomy.vertebra import Part
-from trocar.geometry import Vector
+from trocar.mechanics.balloon_place import RIM_MM, Placed, Points
 from trocar.mechanics.ends import endplates
-from trocar.mechanics.filling import SHELL_MM, body_of, direction_of, index_mm, inside, middles_mm
+from trocar.mechanics.filling import SHELL_MM, body_of, inside, middles_mm
 from trocar.mechanics.model import BoneModel
 from trocar.mechanics.scenario import TISSUE_ASH_G_CC
 from trocar.physics.cavity import RELATIVE_DENSITY_RANGE, densification_strain
 from trocar.physics.materials import LAWS, YIELD_STRAIN, Density, converted
-from trocar.planning.instrument import Balloon
-from trocar.planning.trajectory import Trajectory
 
 #: Steps of the filling at which pressure is read.
 STEPS = 40
-#: The body's side walls are looked for this far from both endplates, mm: nearer, the rim's corner is both.
-RIM_MM = 2.0
 #: Step in which an endplate is thought to give way, mm.
 LIFT_STEP_MM = 0.25
 #: Bone that stays between the hollow and the surface of the body in the elastic model, mm: the cortex.
@@ -46,7 +41,6 @@ _TIE = 1e-9
 #: Something in front, in the middle and at the back of the body, as heights are measured.
 Stations = tuple[float, float, float]
 Mask = NDArray[np.bool_]
-Points = NDArray[np.float64]
 
 
 class Stop(Enum):
@@ -56,40 +50,6 @@ class Stop(Enum):
     PRESSURE = "the pressure limit is reached"
     WALL = "the crushed bone has reached the wall of the body"
     ENDPLATE = "an endplate is reached and no lost height is left to regain"
-
-
-@dataclass(frozen=True, eq=False)
-class Placed:
-    """A balloon at a place: its middle and its unit direction, in a model mm along k, j, i from the box's corner.
-
-    ``name`` is what a user calls it: the patient's side it comes from.
-    """
-
-    balloon: Balloon
-    centre_mm: Vector
-    along: Vector
-    name: str = "balloon"
-
-    @classmethod
-    def on(cls, model: BoneModel, trajectory: Trajectory, balloon: Balloon) -> Placed:
-        """The balloon on a planned channel: its far end at the target, the rest behind it."""
-        middle = trajectory.target_mm - 0.5 * balloon.length_mm * trajectory.direction
-        along = direction_of(model, trajectory.direction)
-        return cls(balloon, index_mm(model, middle), along, f"{trajectory.side.value} balloon")
-
-    def filling_ml(self, points_mm: Points, swell: float = 1.0) -> NDArray[np.float64]:
-        """The filling at which the ellipsoid, ``swell`` times as large, reaches points ``(..., 3)`` of its frame."""
-        away = (points_mm - self.centre_mm) / swell
-        half = 0.5 * self.balloon.length_mm
-        square = np.sum(away**2, axis=-1)
-        axial = (away @ self.along) ** 2
-        lens = np.maximum(1.0 - axial / half**2, 0.0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            thick = np.where(square > axial, (square - axial) / lens, 0.0)
-        thick = np.where(lens > 0.0, thick, np.inf)
-        round_ = square >= half**2
-        volume = np.where(round_, square**1.5, half * np.minimum(thick, half**2))
-        return np.asarray(4.0e-3 / 3.0 * math.pi * volume)
 
 
 @dataclass(frozen=True, eq=False)

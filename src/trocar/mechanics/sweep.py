@@ -22,6 +22,7 @@ from trocar.mechanics.answers import (
     strengths,
     variants,
 )
+from trocar.mechanics.crush import crush
 from trocar.mechanics.filling import SHELL_MM, Filling, body_of, central, one_sided, two_sided
 from trocar.mechanics.model import BoneModel, Tissue
 from trocar.mechanics.scenario import Scenario, augmented
@@ -43,9 +44,9 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """What one scenario gave; no measures where the solver did not get there.
+    """What one scenario gave; a measure that the solver did not get to is absent, and ``status`` says why.
 
-    ``cement_percent`` is of the body's volume; ``iterations`` those of all solves together.
+    ``cement_percent`` is of the body's volume; ``iterations`` those of its elastic solves together.
     """
 
     name: str
@@ -103,14 +104,20 @@ def fillings(
 
 
 def sweep(
-    scenarios: Sequence[Scenario], *, tilt: bool = True, intervals: bool = False, progress: Progress | None = None
+    scenarios: Sequence[Scenario],
+    *,
+    tilt: bool = True,
+    offset: bool = True,
+    intervals: bool = False,
+    progress: Progress | None = None,
 ) -> Sweep:
     """Stiffness, strengths, energy, load share and, with ``tilt``, the tilt of every scenario under axial load.
 
     All must lie on one grid. One solve for each, and three more for its tilt; each starts from the solution of the one
-    before. With ``intervals`` two to six more, under the other material laws and limits
+    before. With ``offset`` the bone is pressed on until it yields, where the model has yield stresses, for the strength
+    by the 0.2 % offset. With ``intervals`` two to six more, under the other material laws and limits
     (:func:`trocar.mechanics.answers.variants`), bound everything but the tilt. ``progress`` is called with the number
-    done, the number of all, and the name. A scenario that does not converge is a row with its status and no measures.
+    done, the number of all, and the name. A scenario that does not converge is a row with its status and without those measures.
     """
     _check_one_grid(scenarios)
     rows: list[Row] = []
@@ -119,7 +126,7 @@ def sweep(
     for scenario in scenarios:
         loaded = _pressed(scenario.model, loaded)
         plate = platen(scenario.model, start=plate) if tilt else None
-        rows.append(_row(scenario, loaded, plate, intervals))
+        rows.append(_row(scenario, loaded, plate, offset, intervals))
         if progress is not None:
             progress(len(rows), len(scenarios), scenario.name)
     return Sweep(tuple(rows))
@@ -130,27 +137,36 @@ def _pressed(model: BoneModel, last: Loaded | None) -> Loaded:
     return press(model, solve=partial(deform, start_mm=start))
 
 
-def _row(scenario: Scenario, loaded: Loaded, plate: Platen | None, intervals: bool) -> Row:
-    status = loaded.status if plate is None or loaded.status is not Status.SUCCESS else plate.status
-    measures = _measures(loaded, plate, intervals) if status is Status.SUCCESS else ()
+def _row(scenario: Scenario, loaded: Loaded, plate: Platen | None, offset: bool, intervals: bool) -> Row:
     cement = float(scenario.model.tissue(Tissue.CEMENT).sum())
     ml = cement * scenario.model.solid.voxel_mm3 / 1000.0
     percent = 100.0 * cement / float(body_of(scenario.model).sum())
     count = loaded.deformation.iterations + sum(c.iterations for c in (plate.cases if plate else ()))
+    measures, status = _measures(loaded, plate, offset, intervals)
     return Row(scenario.name, scenario.method, ml, percent, measures, status, count)
 
 
-def _measures(loaded: Loaded, plate: Platen | None, intervals: bool) -> tuple[Measure, ...]:
-    found = _read(loaded)
+def _measures(
+    loaded: Loaded, plate: Platen | None, offset: bool, intervals: bool
+) -> tuple[tuple[Measure, ...], Status]:
+    """What could be read, and how it ended."""
+    elastic = loaded.status if plate is None or loaded.status is not Status.SUCCESS else plate.status
+    if elastic is not Status.SUCCESS:
+        return (), elastic
+    found, status = _read(loaded, offset)
     if intervals:
         solved = {name: _pressed(model, loaded) for name, model in variants(loaded.model).items()}
-        others = {name: _read(v) for name, v in solved.items() if v.status is Status.SUCCESS}
+        others = {name: _read(v, offset)[0] for name, v in solved.items() if v.status is Status.SUCCESS}
         found = bounded(found, others.values(), spread_text(others))
-    return found if plate is None else (*found, *plate.measures())
+    return (found if plate is None else (*found, *plate.measures())), status
 
 
-def _read(loaded: Loaded) -> tuple[Measure, ...]:
-    return (stiffness(loaded), *strengths(loaded), strain_energy(loaded), *load_share(loaded).measures())
+def _read(loaded: Loaded, offset: bool) -> tuple[tuple[Measure, ...], Status]:
+    yields = offset and loaded.model.solid.yield_mpa is not None
+    curve = crush(loaded) if yields else None
+    borne = strengths(loaded) if curve is None else curve.strengths(loaded)
+    found = (stiffness(loaded), *borne, strain_energy(loaded), *load_share(loaded).measures())
+    return found, Status.SUCCESS if curve is None else curve.status
 
 
 def _check_one_grid(scenarios: Sequence[Scenario]) -> None:

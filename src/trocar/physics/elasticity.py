@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -23,8 +23,6 @@ from trocar.physics.sweeps import WIDTH
 TOLERANCE = 1e-6
 #: What all reactions and loads may be out of balance by, over half their sum; more, and the solution is refined.
 IMBALANCE = 1e-5
-#: Where refining stops; float64 can't do much better on a body of a million voxels.
-TIGHTEST = 1e-10
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,27 +160,10 @@ class Equilibrium:
         """Displacements for ``boundary``, which holds the same degrees of freedom as the one this was made with."""
         boundary = self._checked(boundary)
         x, residual, load_norm = self._begin(boundary, start_mm)
-        spent = 0
-        while True:
-            ending = self._advance(x, residual, load_norm, tolerance, progress)
-            spent += ending.iterations
-            found = self._deformation(boundary, x, residual, replace(ending, iterations=spent), tolerance)
-            if found.status is not Status.SUCCESS or found.imbalance <= IMBALANCE or tolerance < TIGHTEST:
-                return found
-            tolerance *= 0.1  # the equations are met, the supports are not yet in balance
-            self.residual_of(boundary, x, residual)
-
-    def _advance(
-        self,
-        x: NDArray[np.float64],
-        residual: NDArray[np.float64],
-        load_norm: float,
-        tolerance: float,
-        progress: Callable[[int, float], None] | None,
-    ) -> Ending:
         if load_norm == 0.0:
-            return Ending(0, 0.0)
-        return conjugate_gradients(
+            return self._deformation(boundary, x, residual, Ending(0, 0.0), tolerance)
+        reaction = np.zeros_like(x)
+        ending = conjugate_gradients(
             self,
             self.levels,
             self.vectors,
@@ -190,8 +171,10 @@ class Equilibrium:
             residual,
             tolerance=tolerance,
             compared_with=load_norm,
+            accept=lambda: self._reactions(boundary, x, reaction)[1] <= IMBALANCE,
             progress=progress,
         )
+        return self._deformation(boundary, x, reaction, ending, tolerance)
 
     def _checked(self, boundary: Boundary | None) -> Boundary:
         if boundary is None:
@@ -226,21 +209,9 @@ class Equilibrium:
     def _deformation(
         self, boundary: Boundary, x: NDArray[np.float64], out: NDArray[np.float64], ending: Ending, tolerance: float
     ) -> Deformation:
-        """The result, its residual and reactions taken from the displacements anew."""
-        grid = self.finest.grid
-        self.apply(x, out, free_only=False)
-        np.negative(out, out=out)
-        np.add.at(out, grid.places(boundary.loaded), boundary.force_n)
-        held = grid.places(boundary.displaced)
-        reaction = -out[held]
-        left = grid.view(out).sum(axis=(1, 2, 3))
-        component = boundary.displaced // int(np.prod(grid.nodes))
-        # all inner forces cancel: what is left over at free nodes is what reactions and loads are out of balance by
-        left += np.bincount(component, reaction, minlength=3)
-        pushed = np.bincount(component, np.abs(reaction), minlength=3)
-        pushed += np.bincount(boundary.loaded // int(np.prod(grid.nodes)), np.abs(boundary.force_n), minlength=3)
-        imbalance = 2.0 * float(np.linalg.norm(left) / pushed.max()) if pushed.any() else 0.0
-        displacement = grid.view(x)
+        """The result, its reactions taken from the displacements anew."""
+        reaction, imbalance = self._reactions(boundary, x, out)
+        displacement = self.finest.grid.view(x)
         displacement.flags.writeable = False
         return Deformation(
             self.solid,
@@ -253,11 +224,28 @@ class Equilibrium:
             _status(ending, imbalance, tolerance),
         )
 
+    def _reactions(
+        self, boundary: Boundary, x: NDArray[np.float64], out: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], float]:
+        """What the supports do, and what that and the loads are out of balance by."""
+        grid = self.finest.grid
+        self.apply(x, out, free_only=False)
+        np.negative(out, out=out)
+        np.add.at(out, grid.places(boundary.loaded), boundary.force_n)
+        reaction = -out[grid.places(boundary.displaced)]
+        size = int(np.prod(grid.nodes))
+        left = grid.view(out).sum(axis=(1, 2, 3))
+        # all inner forces cancel: what is left over at free nodes is what reactions and loads are out of balance by
+        left += np.bincount(boundary.displaced // size, reaction, minlength=3)
+        pushed = np.bincount(boundary.displaced // size, np.abs(reaction), minlength=3)
+        pushed += np.bincount(boundary.loaded // size, np.abs(boundary.force_n), minlength=3)
+        return reaction, 2.0 * float(np.linalg.norm(left) / pushed.max()) if pushed.any() else 0.0
+
 
 def _status(ending: Ending, imbalance: float, tolerance: float) -> Status:
     if not np.isfinite(ending.residual + imbalance):
         return Status.NOT_FINITE
-    met = ending.residual <= tolerance and (imbalance <= IMBALANCE or tolerance >= TIGHTEST)
+    met = ending.residual <= tolerance and imbalance <= IMBALANCE
     return Status.SUCCESS if met else Status.NOT_CONVERGED
 
 

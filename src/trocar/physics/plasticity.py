@@ -21,12 +21,17 @@ from trocar.physics.elasticity import Equilibrium
 from trocar.physics.multigrid import conjugate_gradients
 from trocar.physics.solid import Boundary, Material, Solid
 
-#: Residual of a step, relative to the load's own, at which it counts as found.
-TOLERANCE = 1e-4
-#: What each Newton step's linear problem is solved to.
-INNER_TOLERANCE = 0.03
-#: Newton steps before a load step is given up.
-NEWTON_LIMIT = 40
+#: Forces out of equilibrium at which a step counts as found, relative to those at supports and loads (norms of the
+#: nodes' forces). On a real L1 the load then is within 0.03 % of what it is at 1e-6.
+TOLERANCE = 1e-3
+#: What each Newton step's linear problem is solved to, and how many iterations it may take.
+INNER_TOLERANCE, INNER_LIMIT = 0.03, 200
+#: The share of its elastic stiffness that a flowing voxel keeps in Newton's steps (not in the equations): a body that
+#: flows as a whole would leave them singular.
+KEPT = 1e-3
+#: Newton steps before a load step is given up, and how many of them may go by without a fall of the residual below
+#: this share of its least: a load beyond what the body bears leaves a residual that nothing takes away.
+NEWTON_LIMIT, PATIENCE, FALL = 40, 5, 0.9
 #: Halvings of a Newton step that does not lower the residual.
 HALVINGS = 4
 
@@ -36,7 +41,9 @@ class LoadStep:
     """One point of a load curve.
 
     ``factor`` multiplies what the boundary prescribes; ``force_n`` is the reaction along k, j, i of the chosen nodes;
-    ``yielded`` the share of the voxels that can yield and did; ``displacement_mm`` ``[c, k, j, i]`` at the nodes.
+    ``yielded`` the share of the voxels that can yield and did; ``displacement_mm`` ``[c, k, j, i]`` at the nodes;
+    ``iterations`` those of the linear solver; ``residual`` what is out of equilibrium, relative to the greatest forces
+    at supports and loads so far.
     """
 
     factor: float
@@ -58,9 +65,13 @@ def press(
 ) -> Iterator[LoadStep]:
     """Prescribe ``factor`` times the boundary, for one factor after another, and tell the reaction at ``where``.
 
+    Factors may rise, fall and change their sign; bone flows alike in tension and compression. Steps may be as large as
+    the curve is to be coarse: a step's result depends on the steps before it only through the plastic strains.
     ``solid.yield_mpa`` must be given; laws of voxels that yield must be isotropic (``ValueError`` otherwise). Ends
-    after the first step that does not converge; its ``status`` says so.
+    after the first step that does not converge, as a load beyond what the body bears; its ``status`` says so.
     """
+    if where.shape != solid.nodes:
+        raise ValueError(f"where {where.shape} must mark nodes, of which the solid has {solid.nodes}.")
     with Equilibrium(solid, boundary, threads=threads) as body:
         state = _Yielding(body)
         for factor in factors:
@@ -82,7 +93,8 @@ class _Yielding:
         self.trial = np.zeros((count, 6))
         self.theta = np.ones(count)
         self.x, self.before = np.zeros(grid.size), np.zeros(grid.size)
-        self.factors = (0.0, 0.0)
+        self.factors, self.greatest = (0.0, 0.0), 0.0
+        self._elastic: NDArray[np.float64] | None = None
         self.held = grid.places(body.boundary.displaced)
         self.loaded = grid.places(body.boundary.loaded)
 
@@ -90,32 +102,40 @@ class _Yielding:
         """Find equilibrium at the next factor."""
         boundary = self.body.boundary
         self._guess(factor)
-        self.x[self.held] = factor * boundary.displacement_mm
         residual = np.zeros_like(self.x)
-        scale = self._load_norm(factor)
-        spent, size = 0, self._residual(factor, self.x, residual)
+        size = least = self._residual(factor, self.x, residual)
+        spent = waited = 0
         for _ in range(NEWTON_LIMIT):
-            if not size > TOLERANCE * scale:
+            if waited == PATIENCE or not size > TOLERANCE * self.greatest:  # also ends on a residual that is no number
                 break
             change = np.zeros_like(self.x)
             spent += conjugate_gradients(
                 self, self.body.levels, self.body.vectors, change, residual,
-                tolerance=INNER_TOLERANCE, compared_with=size,
+                tolerance=INNER_TOLERANCE, compared_with=size, limit=INNER_LIMIT,
             ).iterations  # fmt: skip
             size = self._move(factor, change, residual, size)
+            waited = 0 if size < FALL * least else waited + 1
+            least = min(size, least)
         self.plastic[:] = self.trial
-        return self._told(factor, where, spent, size / scale)
+        return self._told(factor, where, spent, size)
 
     def _guess(self, factor: float) -> None:
-        """Go on as in the last step."""
+        """Go on as in the last step, or back as an elastic body; the flow at turning points is not known before."""
         before, here = self.factors
         x = self.x.copy()
-        if here != before:
+        if (factor - here) * (here - before) > 0.0:
             self.x += (factor - here) / (here - before) * (x - self.before)
-        elif here == 0.0:
-            start = self.body.solve(boundary=self.body.boundary.scaled(factor), tolerance=TOLERANCE)
-            self.body.finest.grid.view(self.x)[:] = start.displacement_mm
+        elif factor != here:
+            self.x += (factor - here) * self._unit()
+        self.x[self.held] = factor * self.body.boundary.displacement_mm
         self.before, self.factors = x, (here, factor)
+
+    def _unit(self) -> NDArray[np.float64]:
+        """What the boundary does to the elastic body."""
+        if self._elastic is None:
+            self._elastic = np.zeros_like(self.x)
+            self.body.finest.grid.view(self._elastic)[:] = self.body.solve().displacement_mm
+        return self._elastic
 
     def _move(self, factor: float, change: NDArray[Any], residual: NDArray[Any], size: float) -> float:
         """Take a Newton step, shortened where it does not help."""
@@ -130,17 +150,12 @@ class _Yielding:
         self.x += share * change
         return self._residual(factor, self.x, residual)
 
-    def _load_norm(self, factor: float) -> float:
-        """The elastic residual of the boundary alone: what residuals are compared with."""
-        lifted, out = np.zeros_like(self.x), np.zeros_like(self.x)
-        lifted[self.held] = factor * self.body.boundary.displacement_mm
-        return self.body.residual_of(self.body.boundary.scaled(factor), lifted, out)
-
     def _residual(self, factor: float, x: NDArray[np.float64], out: NDArray[np.float64]) -> float:
         """What is out of equilibrium at free nodes, with the plastic strains that ``x`` calls for; returns its norm."""
         self.body.residual_of(self.body.boundary.scaled(factor), x, out)
         _return(self.law, self.corner, self._steps(), x, self.plastic, self.trial, self.flow, self.theta)
         _add_stress(self.law, self.corner, self._steps(), self.trial, self._voxel(), out)
+        self._weigh(factor, x, out)
         out[self.held] = 0.0
         return float(np.sqrt(self.body.vectors.products(out, out, out)[0]))
 

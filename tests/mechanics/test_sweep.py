@@ -230,3 +230,6 @@ def test_a_real_vertebra_takes_cement_as_cadavers_did(shared_data: Path) -> None
     assert ratio[1] < 0.95
     assert ratio[[2, 4]] == pytest.approx(1.0, abs=0.2)
     assert np.all(ratio[[3, 5]] > 1.4)
+    strength = found.relative("strength_offset", "as it is")
+    assert strength[1] == pytest.approx(0.95, abs=0.05)
+    assert np.all(strength[2:] > 1.1)

@@ -117,7 +117,7 @@ def sweep(
     before. With ``offset`` the bone is pressed on until it yields, where the model has yield stresses, for the strength
     by the 0.2 % offset. With ``intervals`` two to six more, under the other material laws and limits
     (:func:`trocar.mechanics.answers.variants`), bound everything but the tilt. ``progress`` is called with the number
-    done, the number of all, and the name. A scenario that does not converge is a row with its status and without those measures.
+    done, the number of all, and the name. What does not converge is absent from its row, whose status says so.
     """
     _check_one_grid(scenarios)
     rows: list[Row] = []

@@ -91,7 +91,7 @@ def _elements(
     materials: tuple[Material, ...],
     spacing_mm: tuple[float, float, float],
 ) -> Elements:
-    blocks = np.zeros(kind.size // WIDTH - 1, np.uint8)
+    blocks = np.zeros(kind.size // WIDTH - 1, np.uint16)
     sweeps.mark_blocks(kind, blocks)
     exact = np.concatenate([constants(m, spacing_mm) for m in materials])
     spans, spans_from = np.empty((3 * blocks.size // 2 + 3, 2), np.int64), np.zeros(grid.nodes[0] + 1, np.int64)

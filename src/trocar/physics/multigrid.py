@@ -105,7 +105,7 @@ def conjugate_gradients(
 ) -> Ending:
     """Advance ``x`` in place until ``residual`` (in place) is below ``tolerance`` times ``compared_with``.
 
-    There ``accept`` is asked; where it says no, the tolerance is tightened (:data:`TIGHTENED`), down to :data:`TIGHTEST`.
+    There ``accept`` is asked; where it says no, the tolerance is tightened, down to :data:`TIGHTEST`.
     The direction is updated in Polak and Ribiere's way, which forgives a preconditioner that rounds to float32.
     """
     p, q = np.zeros_like(x), np.zeros_like(x)

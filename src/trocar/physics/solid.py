@@ -17,6 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 
 #: Above this Poisson's ratio an eight-node hexahedron with full integration locks (it cannot keep its volume).
 LARGEST_POISSON = 0.45
+#: Most laws in one solid: the solver keeps one bit a law for each block of voxels.
+MOST_MATERIALS = 16
 #: Components of stress and strain in the order they are stored; the last three are engineering shears.
 COMPONENTS = ("kk", "jj", "ii", "ji", "ki", "kj")
 
@@ -92,6 +94,8 @@ class Solid:
             raise ValueError(f"spacing_mm={self.spacing_mm} must be three positive lengths along k, j, i.")
         if not material.any():
             raise ValueError("there is no bone in the box: every voxel is empty.")
+        if len(self.materials) > MOST_MATERIALS:
+            raise ValueError(f"{len(self.materials)} materials are given; a solid has at most {MOST_MATERIALS}.")
         if material.max() > len(self.materials):
             raise ValueError(f"material {material.max()} is used, but only {len(self.materials)} are given.")
         object.__setattr__(self, "material", _read_only(material))

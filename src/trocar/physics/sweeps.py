@@ -35,7 +35,7 @@ class Elements(NamedTuple):
 
     modulus: NDArray[np.float32]
     kind: NDArray[np.uint8]
-    blocks: NDArray[np.uint8]
+    blocks: NDArray[np.uint16]
     constants32: NDArray[np.float32]
     constants64: NDArray[np.float64]
     spans: NDArray[np.int64]

@@ -17,9 +17,11 @@ from trocar.anatomy.vertebra import Part
 from trocar.errors import NoSafeTrajectory
 from trocar.io.plan_file import from_json, to_json
 from trocar.measure import Measure, Severity, Status
+from trocar.mechanics.balloon_place import room_mm
+from trocar.mechanics.reduction import lost_mm
 from trocar.planning.instrument import BALLOONS, PSI_MPA
 from trocar.planning.ranking import STEADY
-from trocar.procedures.kyphoplasty import LEAST_SHARE, Kyphoplasty, lost_mm, room_mm
+from trocar.procedures.kyphoplasty import LEAST_SHARE, Kyphoplasty
 from trocar.procedures.vertebroplasty import Vertebroplasty
 from trocar.treatment import Plan, Simulation
 
@@ -191,7 +193,7 @@ def test_what_no_balloon_holds_is_refused() -> None:
 
 
 def test_a_balloon_longer_than_the_body_has_room_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trocar.procedures.kyphoplasty.room_mm", lambda vertebra, path: 12.0)
+    monkeypatch.setattr("trocar.mechanics.balloon_place.room_mm", lambda vertebra, path: 12.0)
     with pytest.raises(NoSafeTrajectory, match="room for the 15 mm balloon: at most 12 mm of the channel") as refused:
         trocar.plan(patient(), Kyphoplasty(level=Level.L1, model_voxel_mm=2.0))
     assert refused.value.shortfall_mm == pytest.approx(3.0)

@@ -2,43 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 
-from trocar.anatomy.levels import neighbours
 from trocar.anatomy.patient import Anatomy
-from trocar.anatomy.vertebra import Part, Vertebra
+from trocar.anatomy.vertebra import Vertebra
 from trocar.errors import NoSafeTrajectory
 from trocar.measure import Finding, Measure, Range, Severity, Status
-from trocar.mechanics.balloon import RIM_MM, Inflation, Placed, Stations, Stop, inflate
-from trocar.mechanics.endplate_lift import Lift, lift
+from trocar.mechanics.balloon import Inflation, Stop, inflate
+from trocar.mechanics.balloon_place import Placed, room_measures
+from trocar.mechanics.endplate_lift import lift
 from trocar.mechanics.model import Ends
-from trocar.physics.cavity import densification_strain
+from trocar.mechanics.reduction import angle_measures, cavity_measure, filling_measures, height_measures, lost_mm
 from trocar.planning.candidates import TargetZone
 from trocar.planning.instrument import BALLOONS, PSI_MPA, Balloon, Needle
 from trocar.planning.ranking import STEADY
-from trocar.planning.trajectory import Trajectory
 from trocar.procedures.bone_access import BoneAccess
 from trocar.treatment import Option, Plan, Simulation, choice, quantity
 
-#: Share of the lost height that came back ex vivo under a load of 110 N, and without load. The first: half of 18
-#: bodies, in "Effect of an outer sleeve on an inflatable balloon tamp in terms of height restoration under simulated
-#: physiological load", from its abstract; the second: Belkoff 2001.
-RESTORED_SHARE = (0.30, 0.97)
-#: Step along the channel at which the body is looked for, mm.
-STEP_MM = 0.25
 #: The far end of a balloon belongs further in front and nearer the midline than a needle's tip: its middle lies half
 #: its length behind, and further aside on a path that converges.
 BALLOON_TARGET = TargetZone(depth=Range(0.15, 0.5), ideal_depth=0.25, aside_mm=6.0)
 #: A path is put back where its balloon would meet a side wall before this share of the filling. Our judgement.
 LEAST_SHARE = 0.75
-#: Crushed bone around a balloon over the balloon itself, before a density is known: solid is 12 % of weak bone.
-USUAL_SWELL = densification_strain(0.12) ** (-1.0 / 3.0)
-
-_NAMES = ("anterior", "middle", "posterior")
 
 
 @dataclass(frozen=True)
@@ -119,7 +107,7 @@ class Kyphoplasty(BoneAccess):
             plan,
             Status.SUCCESS,
             series={f.placed.name.replace(" ", "_"): _curve(f) for f in inflations},
-            measures=tuple(m for f in inflations for m in _filling(f)),
+            measures=tuple(m for f in inflations for m in filling_measures(f)),
             findings=(*model.findings, *(c for f in inflations for c in self._ended(f, max(lost) > 0.0))),
             references=self.references,
         )
@@ -132,12 +120,13 @@ class Kyphoplasty(BoneAccess):
             "crushed_bone": model.volume(crushed, "mask"),
             "effective_strain_inflated": model.volume(raised.deformation.effective_strain, "1"),
         }
-        cavity = _cavity(inflations, raised)
+        cavity = cavity_measure(inflations, raised)
+        regained = height_measures(vertebra, raised, lost) + angle_measures(vertebra, raised)
         return replace(
             found,
             status=raised.status,
             volumes=volumes,
-            measures=(*found.measures, cavity, *_heights(vertebra, raised, lost), *_angles(vertebra, raised)),
+            measures=(*found.measures, cavity, *regained),
             findings=(*found.findings, *_cement(self.cement_volume_ml, cavity)),
         )
 
@@ -161,9 +150,7 @@ class Kyphoplasty(BoneAccess):
 
     def _no_room(self, most_mm: float, any_way: bool) -> NoSafeTrajectory:
         if not any_way:
-            text = (
-                f"No way into {self.level} takes {self.balloons} balloon{'s' * (self.balloons == 'two')}: change that."
-            )
+            text = f"No option into {self.level} has the number of balloons that was asked for ({self.balloons})."
             return NoSafeTrajectory(text, structure="the second path", shortfall_mm=0.0)
         short = self.balloon.length_mm - most_mm
         text = (
@@ -176,12 +163,8 @@ class Kyphoplasty(BoneAccess):
         """What ended the inflation, where it was not the volume."""
         if f.stop is Stop.VOLUME:
             return self._doubtful(f)
-        text = f"Stop the {f.placed.name} at {f.volume_ml:.1f} of {self.balloon_volume_ml:.1f} mL: {f.stop.value}."
-        if f.stop is Stop.WALL:
-            text = (
-                f"Stop the {f.placed.name} at {f.volume_ml:.1f} of {self.balloon_volume_ml:.1f} mL: the crushed bone "
-            )
-            text += f"reaches the {f.wall} wall of {self.level}."
+        why = f"the crushed bone reaches the {f.wall} wall of {self.level}" if f.wall else f.stop.value
+        text = f"Stop the {f.placed.name} at {f.volume_ml:.1f} of {self.balloon_volume_ml:.1f} mL: {why}."
         severity = Severity.CAUTION
         if not f.hollow.any() or f.wall == "posterior":
             severity = Severity.STOP
@@ -199,49 +182,10 @@ class Kyphoplasty(BoneAccess):
         return (Finding(Severity.NOTE, text, because),)
 
 
-def room_mm(vertebra: Vertebra, trajectory: Trajectory) -> float:
-    """How much of the channel, from its end backwards, lies in the vertebral body."""
-    steps = np.arange(0.0, trajectory.bone_to_target_mm, STEP_MM)
-    points = trajectory.target_mm - steps[:, None] * trajectory.direction
-    inside = vertebra.parts.sample(points, outside=Part.NONE, order=0) == Part.BODY
-    return float(steps[int(np.argmin(inside))] if not inside.all() else trajectory.bone_to_target_mm)
-
-
-def wall_room_ml(vertebra: Vertebra, trajectory: Trajectory, balloon: Balloon) -> float:
-    """The filling at which the bone crushed by a balloon at the end of the channel reaches a side wall of the body.
-
-    Walls within :data:`RIM_MM` of an endplate are left out: those are the endplates' own rim.
-    """
-    parts = vertebra.parts.array
-    outside = np.pad(np.isin(parts, (Part.NONE, Part.CANAL)), 1, constant_values=True)
-    free = np.logical_or.reduce([np.roll(outside, s, a)[1:-1, 1:-1, 1:-1] for a in (1, 2) for s in (-1, 1)])
-    points = vertebra.parts.world_mm(np.argwhere((parts == Part.BODY) & free))
-    deep = np.logical_and.reduce([-plate.height_mm(points) > RIM_MM for plate in vertebra.endplates.values()])
-    middle = trajectory.target_mm - 0.5 * balloon.length_mm * trajectory.direction
-    return float(
-        Placed(balloon, middle, trajectory.direction).filling_ml(points[deep], USUAL_SWELL).min(initial=np.inf)
-    )
-
-
-def lost_mm(anatomy: Anatomy, vertebra: Vertebra) -> Stations:
-    """Height lost in front, in the middle and at the back; nothing where the deformity is not graded.
-
-    Against the greater of the body's own posterior height and the neighbours' mean.
-    """
-    grade = next((m.value for m in vertebra.measures if m.name == "genant_grade"), 0.0)
-    if not grade:
-        return (0.0, 0.0, 0.0)
-    near = neighbours(vertebra.level, frozenset(anatomy.whole_levels))
-    beside = [anatomy.vertebra(v).heights.posterior.value for v in near if v is not None]
-    h = vertebra.heights
-    whole = max(h.posterior.value, float(np.mean(beside)) if beside else 0.0)
-    lost = [max(whole - m.value, 0.0) for m in (h.anterior, h.middle, h.posterior)]
-    return lost[0], lost[1], lost[2]
-
-
 def _told(option: Option, balloon: Balloon, vertebra: Vertebra) -> Option:
     """The option with the room for its balloons and the depth of its cannulas."""
-    told = replace(option, trajectories=tuple(_with_balloon(t, balloon, vertebra) for t in option.trajectories))
+    paths = (replace(t, measures=t.measures + room_measures(vertebra, t, balloon)) for t in option.trajectories)
+    told = replace(option, trajectories=tuple(paths))
     slack = next(m.value for m in option.measures if m.name == "slack")
     room = min(_least(told, "balloon_to_wall"), balloon.max_volume_ml)
     reason = (
@@ -257,25 +201,6 @@ def _breach(option: Option) -> float:
     return max(t.breach_probability.value if t.breach_probability else 1.0 for t in option.trajectories)
 
 
-def _with_balloon(t: Trajectory, balloon: Balloon, vertebra: Vertebra) -> Trajectory:
-    room = Measure(
-        "balloon_room", room_mm(vertebra, t), "mm", method="Length of the channel that lies in the vertebral body."
-    )
-    depth = Measure(
-        "cannula_depth",
-        t.length_mm - balloon.length_mm,
-        "mm",
-        method=f"Skin to the tip of the working cannula, {balloon.length_mm:g} mm before the end of the channel.",
-    )
-    wall = Measure(
-        "balloon_to_wall",
-        wall_room_ml(vertebra, t, balloon),
-        "mL",
-        method="Filling at which the crushed bone around the balloon would reach a side wall of the body.",
-    )
-    return replace(t, measures=(*t.measures, room, depth, wall))
-
-
 def _least(option: Option, name: str) -> float:
     """The smallest value of a measure among an option's paths."""
     return min(m.value for t in option.trajectories for m in t.measures if m.name == name)
@@ -285,86 +210,11 @@ def _curve(f: Inflation) -> dict[str, list[float]]:
     return {"volume_ml": f.curve_ml.tolist(), "pressure_mpa": f.curve_mpa.tolist()}
 
 
-def _filling(f: Inflation) -> tuple[Measure, Measure]:
-    """Volume and pressure at which one balloon ends."""
-    name = f.placed.name.replace(" ", "_")
-    how = "Yield stress of the bone that is crushed just then, by its density and the laws of bone"
-    return (
-        Measure(f"{name}_volume", f.volume_ml, "mL", method=f"Filling at which {f.stop.value}."),
-        Measure(
-            f"{name}_pressure",
-            f.pressure_mpa,
-            "MPa",
-            f.low_mpa,
-            f.high_mpa,
-            "laws of bone",
-            f"{how}; {f.pressure_mpa / PSI_MPA:.0f} psi.",
-        ),
-    )
-
-
-def _cavity(inflations: Sequence[Inflation], raised: Lift) -> Measure:
-    filled = sum(f.volume_ml for f in inflations)
-    method = (
-        f"Filling of the balloons ({filled:.1f} mL) less what the bone springs back when they are empty "
-        f"({raised.closing_ml:.2f} mL). Room for cement."
-    )
-    value, low, high = (max(filled - factor * raised.closing_ml, 0.0) for factor in (1.0, raised.soft, raised.stiff))
-    return Measure("cavity_volume", value, "mL", low, high, "laws of bone", method)
-
-
-_BOUNDS = "healed to mobile fracture"
-_HOW = (
-    "Model: the middle between a fracture that has healed (elastic bone, soft where it is crushed) and one whose "
-    "endplates lie loose, hinged at the back; patient prone, no load."
-)
-
-
-def _heights(vertebra: Vertebra, raised: Lift, lost: Stations) -> tuple[Measure, ...]:
-    """Heights before, with full balloons and with empty ones; and what was published, beside the model."""
-    found = []
-    for n, before in enumerate((vertebra.heights.anterior, vertebra.heights.middle)):
-        name = f"{_NAMES[n]}_height"
-        found.append(replace(before, name=f"{name}_before"))
-        for time, gain in (("inflated", raised.inflated_mm), ("deflated", raised.deflated_mm)):
-            value, low, high = (before.value + part[n] for part in gain)
-            found.append(Measure(f"{name}_{time}", value, "mm", low, high, _BOUNDS, _HOW))
-    return (*found, *_published(lost))
-
-
-def _published(lost: Stations) -> tuple[Measure, ...]:
-    """What experiments let one expect of the anterior height."""
-    if lost[0] <= 0.0:
-        return ()
-    low, high = (share * lost[0] for share in RESTORED_SHARE)
-    method = (
-        f"Published, not this model: {100 * RESTORED_SHARE[0]:.0f} % of the lost height came back under 110 N and "
-        f"{100 * RESTORED_SHARE[1]:.0f} % without load in cadaver experiments, about half of it by itself once the "
-        f"load was gone; {lost[0]:.1f} mm are lost here in front."
-    )
-    return (Measure("anterior_height_gain_published", 0.5 * (low + high), "mm", low, high, "published", method),)
-
-
-def _angles(vertebra: Vertebra, raised: Lift) -> tuple[Measure, ...]:
-    """Wedge angle and local kyphosis before, with full balloons and with empty ones."""
-    found = []
-    for before in (m for m in vertebra.measures if m.name in ("wedge_angle", "local_kyphosis")):
-        found.append(replace(before, name=f"{before.name}_before"))
-        for time, gain in (("inflated", raised.inflated_mm), ("deflated", raised.deflated_mm)):
-            value, most, least = (before.value - raised.opened_deg(part) for part in gain)
-            low, high = min(most, least, value), max(most, least, value)
-            method = f"Less the angle by which the endplates of {vertebra.level} part. {_HOW}"
-            found.append(Measure(f"{before.name}_{time}", value, "deg", low, high, _BOUNDS, method))
-    return tuple(found)
-
-
 def _cement(cement_ml: float, cavity: Measure) -> tuple[Finding, ...]:
     """How the cement stands to the cavity."""
     rest = cement_ml - cavity.value
     if rest <= 0.0:
         text = f"{cement_ml:.1f} mL of cement leave {-rest:.1f} mL of the cavity empty."
         return (Finding(Severity.CAUTION, text, cavity.method),)
-    text = (
-        f"The cavity takes {cavity.value:.1f} of {cement_ml:.1f} mL of cement: the rest goes into the bone around it."
-    )
+    text = f"The cavity takes {cavity.value:.1f} of {cement_ml:.1f} mL of cement: the rest soaks the bone around it."
     return (Finding(Severity.NOTE, text, cavity.method),)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trocar.measure import Measure
 from trocar.physics.strength import Criterion
-from trocar.reporting.answers import STRENGTHS, Question, answers, methods, question_of, scenario_words, shared_methods
+from trocar.reporting.answers import STRENGTHS, Question, answers, methods, scenario_words, shared_methods
 
 
 def _n(name: str, value: float = 1.0) -> Measure:
@@ -12,18 +12,27 @@ def _n(name: str, value: float = 1.0) -> Measure:
 
 
 def test_every_measure_is_sorted_by_what_it_answers():
-    assert question_of(_n("stiffness_as_is")) is Question.STIFFNESS
-    assert question_of(_n("strength_stiffness_as_is")) is Question.BY_STIFFNESS
-    assert question_of(_n("strength_offset_lysed")) is Question.BY_OFFSET
-    assert question_of(_n("strength_section_augmented")) is Question.BY_SECTION
-    assert question_of(_n("strength_axial_rigidity_augmented")) is Question.BY_SECTION
-    assert question_of(_n("cement_volume")) is None
+    names = ("stiffness_as_is", "strength_stiffness_as_is", "strength_offset_as_is", "strength_section_as_is")
+    found = answers(_n(name) for name in (*names, "cement_volume", "tilt_as_is"))
+    assert [list(by) for by in found.by.values()] == [["as_is"]] * 4
+    assert list(found.by) == list(Question)
+    assert [m.name for m in found.measures] == list(names)
+
+
+def test_axial_rigidity_is_another_name_of_the_weakest_section():
+    assert list(answers([_n("strength_axial_rigidity_as_is")]).by) == [Question.BY_SECTION]
+
+
+def test_another_stiffness_is_no_scenario():
+    rows = [_n("stiffness_as_is"), _n("stiffness_tilting_as_is"), _n("strength_offset_as_is")]
+    assert answers(rows).scenarios == ("as_is",)
+    assert rows[1] not in answers(rows).measures
 
 
 def test_every_criterion_that_is_calibrated_has_its_column():
     for criterion in Criterion:
-        question = question_of(_n(f"strength_{criterion.name.lower()}_as_is"))
-        assert (question in STRENGTHS) == criterion.calibrated
+        found = answers([_n(f"strength_{criterion.name.lower()}_as_is")])
+        assert (next(iter(found.by), None) in STRENGTHS) == criterion.calibrated
 
 
 def test_scenarios_keep_the_order_in_which_they_were_computed():

@@ -18,6 +18,7 @@ from trocar.reporting.fields import (
     scale_of,
     surface_colours,
     surface_picture,
+    surface_values,
     surface_views,
     tinted,
 )
@@ -125,7 +126,7 @@ def test_the_surface_takes_the_colour_of_the_bone_under_it(plan: Plan, strain):
     vertebra = plan.anatomy.vertebra(plan.procedure.level)
     mesh, scale = mesh_of(vertebra.mask), ColourScale("x", 0.8, 100.0)
     assert mesh is not None
-    colours = surface_colours(mesh, strain, scale)
+    colours = surface_colours(surface_values(mesh, strain), scale)
     grey = np.all(np.isclose(colours, NO_FIELD_RGB), axis=-1)
     arch = mesh.points_mm[:, 1] > 26.0
     assert grey[arch].all()
@@ -149,7 +150,7 @@ def test_an_empty_vertebra_cannot_be_drawn(plan: Plan, simulation: Simulation, s
     mask = replace(vertebra.mask, array=np.zeros(vertebra.mask.shape, bool))
     anatomy = replace(plan.anatomy, vertebrae={vertebra.level: replace(vertebra, mask=mask)})
     with pytest.raises(ValueError, match="nothing to draw"):
-        surface_picture(replace(plan, images=anatomy), [("x", strain)], scale_of([strain], "x"))
+        surface_picture(replace(plan, images=anatomy), [("x", strain)], "x")
 
 
 def test_pictures_are_as_wide_as_the_report_and_hold_their_scale(simulation: Simulation):

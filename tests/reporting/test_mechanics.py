@@ -64,6 +64,8 @@ def test_the_load_and_the_law_are_named_beside_every_answer(told: Chapter):
     assert any("without finite elements" in str(row[1]) for row in table.rows)
     (bars,) = [p for p in told.pictures if p.name == "stiffness_and_strength"]
     assert LAW in bars.caption
+    fields = [p for p in told.pictures if p.name.endswith("_planes")]
+    assert all("Under 1000 N along the vertebra's axis." in p.caption for p in fields)
 
 
 def test_what_was_measured_twice_stands_side_by_side(told: Chapter):

@@ -80,6 +80,11 @@ class Answers:
         """What the others are compared with: the intact vertebra where there is one, else the first scenario."""
         return "intact" if "intact" in self.scenarios else self.scenarios[0]
 
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """All of them, question by question."""
+        return tuple(m for found in self.by.values() for m in found.values())
+
     def share(self, question: Question, scenario: str) -> float | None:
         """An answer as a share of the reference's; None where either is missing."""
         found = self.by.get(question, {})
@@ -89,18 +94,24 @@ class Answers:
 
 
 def answers(measures: Iterable[Measure]) -> Answers:
-    """The stiffnesses and strengths among some measures."""
-    by: dict[Question, dict[str, Measure]] = {}
-    for measure in measures:
-        question = question_of(measure)
-        if question is not None:
-            by.setdefault(question, {})[_usual(measure.name).removeprefix(f"{question.value}_")] = measure
-    return Answers({q: by[q] for q in Question if q in by})
+    """The stiffnesses and strengths among some measures.
+
+    What ends in another scenario's name is none: ``stiffness_tilting_as_is`` is another measure of ``as_is``.
+    """
+    found = [(question, scenario, m) for m in measures for question, scenario in [_asked(m)] if question is not None]
+    named = {scenario for _, scenario, _ in found}
+    by: dict[Question, dict[str, Measure]] = {q: {} for q in Question}
+    for question, scenario, measure in found:
+        if not any(scenario.endswith(f"_{other}") for other in named):
+            by[question][scenario] = measure
+    return Answers({q: each for q, each in by.items() if each})
 
 
-def question_of(measure: Measure) -> Question | None:
-    """What a measure answers, or None where it is another kind of number."""
-    return next((q for q in Question if _usual(measure.name).startswith(f"{q.value}_")), None)
+def _asked(measure: Measure) -> tuple[Question | None, str]:
+    """What a measure answers and for which scenario; None where it is another kind of number."""
+    name = _usual(measure.name)
+    question = next((q for q in Question if name.startswith(f"{q.value}_")), None)
+    return question, name.removeprefix(f"{question.value}_") if question else ""
 
 
 def _usual(name: str) -> str:
@@ -110,7 +121,7 @@ def _usual(name: str) -> str:
 
 def spread(found: Answers) -> str:
     """What the intervals of the answers mean."""
-    return "; ".join(dict.fromkeys(m.interval for by in found.by.values() for m in by.values() if m.interval))
+    return "; ".join(dict.fromkeys(m.interval for m in found.measures if m.interval))
 
 
 def methods(measures: Iterable[Measure]) -> str:

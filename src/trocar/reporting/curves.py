@@ -123,7 +123,9 @@ def sweep_picture(series: Mapping[str, Sequence[Any]]) -> bytes:
     found = columns(series)
     fill = next(c for c in found if c.is_number and c.name.startswith(("fill", "cement")))
     place = next((c for c in found if not c.is_number), None)
-    shown = [c for c in found if c.is_number and c.name.startswith(("stiffness", "strength"))][:2]
+    answers = [c for c in found if c.is_number and c.name.startswith(("stiffness", "strength"))]
+    # the strength from the stiffness is the same curve once more
+    shown = [c for c in answers if len(answers) < 3 or c.name != Question.BY_STIFFNESS.value][:2]
     figure = wide_sheet(SWEEP_PIXELS)
     width = 0.79 / len(shown) - 0.06
     for n, answer in enumerate(shown):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,11 +70,15 @@ class ColourScale:
 
 
 def scale_of(fields: Iterable[Volume], label: str) -> ColourScale:
-    """One scale for several fields; a strain is shown in per cent."""
+    """One scale for several fields of one unit; a strain is shown in per cent."""
     found = list(fields)
-    factor, unit_word = (100.0, "%") if found[0].unit == "1" else (1.0, unit_words(found[0].unit))
-    tops = [np.quantile(f.array[f.array > 0.0], TOP_SHARE) for f in found if np.any(f.array > 0.0)]
-    return ColourScale(f"{label}, {unit_word}", _round_up(factor * float(max(tops, default=1.0))), factor)
+    return _scale((f.array[f.array > 0.0] for f in found), label, found[0].unit)
+
+
+def _scale(values: Iterable[NDArray[Any]], label: str, unit_name: str) -> ColourScale:
+    factor, shown = (100.0, "%") if unit_name == "1" else (1.0, unit_words(unit_name))
+    top = max((float(np.quantile(v, TOP_SHARE)) for v in values if v.size), default=0.0)
+    return ColourScale(f"{label}, {shown}", _round_up(factor * top) if top > 0.0 else 1.0, factor)
 
 
 def _round_up(value: float) -> float:
@@ -161,33 +165,44 @@ def _seen(sideways: float, title: str, points_mm: NDArray[np.float64]) -> View:
     return View("surface", title, centre, right, down, BODY_ROOM * float(np.max(high[:2] - low[:2])))
 
 
-def surface_picture(plan: Plan, fields: Sequence[tuple[str, Volume]], scale: ColourScale) -> bytes:
-    """The vertebra's surface in the colours of each of some named fields: one from three sides, several from two."""
+def surface_picture(plan: Plan, fields: Sequence[tuple[str, Volume]], label: str) -> bytes:
+    """The vertebra's surface in the colours of each of some named fields: one from three sides, several from two.
+
+    The scale is the surface's own: what lies inside may be far less or more.
+    """
     vertebra = plan.anatomy.vertebra(plan.procedure.level)
     mesh = mesh_of(vertebra.mask)
     if mesh is None:
         raise ValueError(f"the mask of {vertebra.level} is empty: nothing to draw.")
+    values = [surface_values(mesh, field) for _, field in fields]
+    scale = _scale((v[np.isfinite(v)] for v in values), label, fields[0][1].unit)
     right, front, left = surface_views(vertebra)
     views = (right, front, left) if len(fields) == 1 else (right, left)
     edge = _edge(len(views) * len(fields))
     panels = []
-    for name, field in fields:
-        colours = surface_colours(mesh, field, scale)
+    for (name, _), found in zip(fields, values, strict=True):
+        colours = surface_colours(found, scale)
         panels += [_surface(mesh, colours, replace(v, title=f"{name}: {v.title.lower()}"), edge) for v in views]
     return _sheet(panels, scale, ())
 
 
-def surface_colours(mesh: Mesh, field: Volume, scale: ColourScale) -> NDArray[np.float32]:
-    """The colour of each point of a surface ``(n, 3)``: the field just under it."""
+def surface_values(mesh: Mesh, field: Volume) -> NDArray[np.float64]:
+    """The field just under each point of a surface ``(n,)``; not a number where no model lies there."""
     normals = mesh.normals / np.maximum(np.linalg.norm(mesh.normals, axis=-1, keepdims=True), 1e-9)
     model = replace(field, array=(field.array > 0.0).astype(np.float32))
-    colours = np.full(mesh.points_mm.shape, NO_FIELD_RGB, np.float32)
+    values = np.full(len(mesh.points_mm), np.nan)
     for depth in reversed(DEPTHS_MM):  # the shallowest is written last
         at = mesh.points_mm - depth * normals
         share = model.sample(at)
         found = share >= 0.5
-        colours[found] = scale.rgb(field.sample(at[found]) / share[found])
-    return colours
+        values[found] = field.sample(at[found]) / share[found]
+    return values
+
+
+def surface_colours(values: NDArray[np.float64], scale: ColourScale) -> NDArray[np.float32]:
+    """Colours ``(n, 3)`` of values at points; grey where there are none."""
+    there = np.isfinite(values)
+    return np.where(there[:, None], scale.rgb(np.where(there, values, 0.0)), np.array(NO_FIELD_RGB, np.float32))
 
 
 def _surface(mesh: Mesh, colours: NDArray[np.float32], view: View, edge: int) -> NDArray[np.uint8]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from trocar.measure import Measure
-from trocar.reporting.answers import Answers, Question, answers, question_of, scenario_words, shared_methods, spread
+from trocar.reporting.answers import Answers, Question, answers, scenario_words, shared_methods, spread
 from trocar.reporting.content import Chapter, Table
 from trocar.reporting.curves import columns
 from trocar.reporting.first_page import concerns
@@ -90,7 +90,7 @@ def _a_strength(found: Answers) -> Question | None:
 
 
 def _tables(simulation: Simulation, found: Answers) -> Iterable[Table]:
-    rest = [m for m in simulation.measures if question_of(m) is None]
+    rest = [m for m in simulation.measures if m not in found.measures]
     yield _by_scenario(found, rest)
     yield _questions(found)
     yield _more_by_scenario(found, rest)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from trocar.mechanics.answers import TOLD_N
 from trocar.reporting import fields
-from trocar.reporting.answers import Answers, methods, scenario_words, spread
+from trocar.reporting.answers import Answers, answers, methods, scenario_words, shared_methods, spread
 from trocar.reporting.bars import bars_picture
 from trocar.reporting.curves import pressure_picture, section_picture, sweep_picture
 from trocar.reporting.figures import Picture
@@ -95,8 +96,8 @@ def _times(by: ByTime) -> Picture:
 
 
 def _basis(found: Answers) -> str:
-    """The load and the law the bars rest on: the first answer's own sentence."""
-    return methods([next(iter(next(iter(found.by.values())).values()))])
+    """The load and the law that all the bars rest on."""
+    return shared_methods([[m] for m in found.measures])[1] or methods(found.measures[:1])
 
 
 def _fields(simulation: Simulation, names: tuple[str, ...]) -> tuple[str, dict[str, Volume]]:
@@ -150,7 +151,9 @@ _SHOWN = {
 
 
 def _told(kind: str, scenario: str, simulation: Simulation) -> str:
-    load = "While the balloons are full." if scenario == "inflated" else str(simulation.series.get("load", ""))
+    loaded = scenario in answers(simulation.measures).scenarios
+    load = f"Under {TOLD_N:g} N along the vertebra's axis." if loaded else ""
+    load = "While the balloons are full." if scenario == "inflated" else load
     frame = "One scale of colours for all scenarios; planes of the vertebra's own frame."
     return " ".join(s for s in (_SHOWN[kind], load, frame) if s)
 
@@ -160,7 +163,6 @@ def _surface(simulation: Simulation) -> Iterable[Picture]:
     if not by:
         return
     shown = {s: by[s] for s in dict.fromkeys((next(iter(by)), list(by)[-1]))}
-    scale = fields.scale_of(shown.values(), _LABELS[kind])
     named = [(scenario_words(s), field) for s, field in shown.items()]
     words = " and ".join(name.lower() for name, _ in named)
     yield Picture(
@@ -169,6 +171,6 @@ def _surface(simulation: Simulation) -> Iterable[Picture]:
         f"{_SHOWN[kind]} The value of the bone just under the surface, which is smoothed for display; grey: not in the "
         "model. Seen from the front, so that the patient's left is on the image's right.",
         f"Surface of the vertebra from the front and both sides, coloured by {_LABELS[kind]}, {words}.",
-        fields.surface_picture(simulation.plan, named, scale),
+        fields.surface_picture(simulation.plan, named, _LABELS[kind]),
         wide=True,
     )

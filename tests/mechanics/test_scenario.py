@@ -17,6 +17,7 @@ from trocar.anatomy.vertebra import Part
 from trocar.geometry import Side
 from trocar.mechanics.answers import press
 from trocar.mechanics.filling import body_of, central, inside, one_sided
+from trocar.mechanics.lesion import lesion_at, lytic_region
 from trocar.mechanics.model import BoneModel, Tissue, bone_model
 from trocar.mechanics.scenario import (
     STIFFNESS_KEPT,
@@ -30,9 +31,7 @@ from trocar.mechanics.scenario import (
     fractured,
     intact,
     kept_in_band,
-    lesion_at,
     lysed,
-    lytic_region,
 )
 from trocar.physics.elasticity import deform
 from trocar.physics.materials import PMMA

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trocar.measure import Measure
 from trocar.physics.strength import Criterion
-from trocar.reporting.answers import STRENGTHS, Question, answers, methods, scenario_words, shared_methods
+from trocar.reporting.answers import STRENGTHS, Question, answers, methods, scenario_words, shared_methods, spread, told
 
 
 def _n(name: str, value: float = 1.0) -> Measure:
@@ -60,6 +60,28 @@ def test_no_share_of_nothing():
 def test_scenarios_have_words():
     assert scenario_words("as_is") == "As scanned"
     assert scenario_words("cement_central") == "Cement central"
+
+
+def test_every_sentence_is_told_where_it_belongs():
+    def row(name: str, method: str) -> Measure:
+        return Measure(name, 1.0, "N", method=method)
+
+    found = answers([
+        row("stiffness_as_is", "As CT shows it. Axial, caps; law K."),
+        row("stiffness_augmented", "4 ml of cement. Axial, caps; law K."),
+        row("strength_section_as_is", "As CT shows it. By the weakest section. Axial, caps; law K."),
+        row("strength_section_augmented", "4 ml of cement. By the weakest section. Axial, caps; law K."),
+    ])  # fmt: skip
+    how = told(found)
+    assert how.all == "Axial, caps; law K."
+    assert how.scenario == {"as_is": "As CT shows it.", "augmented": "4 ml of cement."}
+    assert how.question == {Question.STIFFNESS: "", Question.BY_SECTION: "By the weakest section."}
+
+
+def test_an_interval_that_another_says_too_is_told_once():
+    laws = ("lowest and highest under A, B", "lowest and highest under A, B, PMMA 2100 MPa")
+    found = answers(Measure(f"stiffness_{n}", 1.0, "N/mm", 0.0, 2.0, law) for n, law in enumerate(laws))
+    assert spread(found) == laws[1]
 
 
 def test_what_holds_for_all_rows_is_told_once():

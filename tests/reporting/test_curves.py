@@ -52,5 +52,10 @@ def test_an_answer_in_a_series_has_the_heading_of_its_column():
     assert column.head == "Strength of the weakest section, N"
 
 
+def test_a_section_of_one_curve_with_slivers_at_its_ends():
+    rigid = np.array([np.nan, 2e6, 1e6, np.nan])
+    assert section_picture({"height_mm": np.arange(4.0), "axial_rigidity_as_is_n": rigid}).startswith(b"\x89PNG")
+
+
 def test_a_section_of_one_curve():
     assert section_picture({"height_mm": [0.0, 1.0], "axial_rigidity_n": [2e6, 1e6]}).startswith(b"\x89PNG")

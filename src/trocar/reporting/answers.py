@@ -119,9 +119,37 @@ def _usual(name: str) -> str:
     return name.replace("strength_axial_rigidity_", "strength_section_")
 
 
+@dataclass(frozen=True)
+class Told:
+    """How answers were computed: what holds for all, for each scenario and for each question alone."""
+
+    all: str
+    scenario: dict[str, str]
+    question: dict[Question, str]
+
+
+def told(found: Answers) -> Told:
+    """The sentences of all methods, each where it belongs."""
+    common = _common(found.measures)
+    by_scenario = {s: _common(by[s] for by in found.by.values() if s in by) for s in found.scenarios}
+    by_question = {q: _common(by.values()) for q, by in found.by.items()}
+    return Told(
+        " ".join(common),
+        {s: " ".join(t for t in sentences if t not in common) for s, sentences in by_scenario.items()},
+        {q: " ".join(t for t in sentences if t not in common) for q, sentences in by_question.items()},
+    )
+
+
+def _common(measures: Iterable[Measure]) -> list[str]:
+    """The sentences that the methods of all the measures share."""
+    each = [_sentences(m) for m in measures]
+    return [s for s in dict.fromkeys(each[0]) if all(s in sentences for sentences in each)] if each else []
+
+
 def spread(found: Answers) -> str:
-    """What the intervals of the answers mean."""
-    return "; ".join(dict.fromkeys(m.interval for m in found.measures if m.interval))
+    """What the intervals of the answers mean; one that another says too, and more, is left out."""
+    told = dict.fromkeys(m.interval for m in found.measures if m.interval)
+    return "; ".join(t for t in told if not any(o != t and o.startswith(t) for o in told))
 
 
 def methods(measures: Iterable[Measure]) -> str:

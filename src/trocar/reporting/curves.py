@@ -90,7 +90,8 @@ def section_picture(series: Mapping[str, Sequence[Any]]) -> bytes:
         axes.plot(height.numbers(), values, color=colour, lw=1.5, ls=(0, dashes) if dashes else "solid", label=label)
         weakest = int(np.nanargmin(values))
         axes.plot([height.numbers()[weakest]], [values[weakest]], "o", ms=5, color=colour)
-    axes.set(xlim=(float(height.numbers().min()), float(height.numbers().max())), ylim=(0.0, None))
+    shown = height.numbers()[np.any([np.isfinite(c.numbers()) for c in curves], axis=0)]
+    axes.set(xlim=(float(shown.min()), float(shown.max())), ylim=(0.0, None))
     axes.set_xlabel(f"height, {height.unit or 'mm'} (feet to head)", fontsize=7.5, color=SOFT)
     axes.set_title(
         f"Axial rigidity of each cross-section, {'kN' if thousands else curves[0].unit}",

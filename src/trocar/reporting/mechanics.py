@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from trocar.measure import Measure
-from trocar.reporting.answers import Answers, Question, answers, scenario_words, shared_methods, spread
+from trocar.reporting.answers import Answers, Question, answers, scenario_words, shared_methods, spread, told
 from trocar.reporting.content import Chapter, Table
 from trocar.reporting.curves import columns
 from trocar.reporting.first_page import concerns
@@ -38,17 +38,17 @@ def _title(simulation: Simulation, found: Answers) -> str:
 
 def _lead(found: Answers, simulation: Simulation) -> str:
     """The few sentences one reads first."""
-    told = [_compared(found, s) for s in found.scenarios if s != found.reference] if found.by else []
-    told += [_changed(stem, by) for stem, by in by_time(simulation.measures).items()]
+    said = [_compared(found, s) for s in found.scenarios if s != found.reference] if found.by else []
+    said += [_changed(stem, by) for stem, by in by_time(simulation.measures).items()]
     caution = (
         "Computed from the CT numbers and laws from the literature, for one vertebra under one load: compare the "
         "scenarios with one another, and do not read them as what this patient can carry."
         if found.by
         else "Computed from the CT numbers and laws from the literature: an estimate, not a promise."
-        if told
+        if said
         else ""
     )
-    return " ".join(s for s in (*told, caution) if s)
+    return " ".join(s for s in (*said, caution) if s)
 
 
 def _compared(found: Answers, scenario: str) -> str:
@@ -92,6 +92,7 @@ def _a_strength(found: Answers) -> Question | None:
 def _tables(simulation: Simulation, found: Answers) -> Iterable[Table]:
     rest = [m for m in simulation.measures if m not in found.measures]
     yield _by_scenario(found, rest)
+    yield _scenarios(found)
     yield _questions(found)
     yield _more_by_scenario(found, rest)
     yield _before_and_after(rest)
@@ -105,7 +106,7 @@ def _tilts(measures: Iterable[Measure]) -> dict[str, Measure]:
 
 def _by_scenario(found: Answers, rest: list[Measure]) -> Table:
     """One row for each scenario, one column for each answer."""
-    tilts = _tilts(rest)
+    tilts = {s: m for s, m in _tilts(rest).items() if s in found.scenarios}
     heads = ["Scenario"]
     for question, by in found.by.items():
         heads.append(f"{question.head}, {next(iter(by.values())).unit}")
@@ -145,10 +146,16 @@ def _with_interval(measure: Measure | None) -> str:
 
 def _questions(found: Answers) -> Table:
     """What each number means, and the load and the law it was computed with."""
-    how, all_of_them = shared_methods([list(by.values()) for by in found.by.values()])
-    rows = tuple((q.head, q.meaning, text or "–") for q, text in zip(found.by, how, strict=True))
+    how = told(found)
+    rows = tuple((q.head, q.meaning, how.question[q] or "–") for q in found.by)
     heads = ("Answer", "What it is", "How it was computed")
-    return Table("What the numbers mean", heads, rows, remark=_all(all_of_them), widths=(0.9, 1.4, 1.8))
+    return Table("What the numbers mean", heads, rows, remark=_all(how.all), widths=(0.9, 1.4, 1.8))
+
+
+def _scenarios(found: Answers) -> Table:
+    """What each scenario is, where the methods say it."""
+    rows = tuple((scenario_words(s), text) for s, text in told(found).scenario.items() if text)
+    return Table("The scenarios", ("Scenario", "What it is"), rows)
 
 
 def _all(sentences: str) -> str:

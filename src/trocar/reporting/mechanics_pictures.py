@@ -7,7 +7,7 @@ from typing import Any
 
 from trocar.mechanics.answers import TOLD_N
 from trocar.reporting import fields
-from trocar.reporting.answers import Answers, answers, methods, scenario_words, shared_methods, spread
+from trocar.reporting.answers import Answers, answers, methods, scenario_words, spread, told
 from trocar.reporting.bars import bars_picture
 from trocar.reporting.curves import pressure_picture, section_picture, sweep_picture
 from trocar.reporting.figures import Picture
@@ -74,7 +74,7 @@ def _fillings(simulation: Simulation) -> dict[str, dict[str, Any]]:
 
 
 def _bars(found: Answers) -> Picture:
-    told = "; ".join(
+    values = "; ".join(
         f"{scenario_words(s)} {question.head.lower()} {amount(by[s])}" for question, by in found.by.items() for s in by
     )
     whiskers = f" Whiskers: {spread(found)}." if spread(found) else ""
@@ -82,7 +82,7 @@ def _bars(found: Answers) -> Picture:
         "stiffness_and_strength",
         "Stiffness and strength by scenario",
         f"{_basis(found)}{whiskers}",
-        f"Bars by scenario. {told}.",
+        f"Bars by scenario. {values}.",
         bars_picture(found),
         wide=True,
     )
@@ -90,14 +90,14 @@ def _bars(found: Answers) -> Picture:
 
 def _times(by: ByTime) -> Picture:
     kinds = dict.fromkeys(m.interval for found in by.values() for m in found.values() if m.interval)
-    told = "; ".join(f"{title(n)} {t} {amount(m)}" for n, found in by.items() for t, m in found.items())
+    values = "; ".join(f"{title(n)} {t} {amount(m)}" for n, found in by.items() for t, m in found.items())
     lines = f"Lines: {'; '.join(kinds)}." if kinds else ""
-    return Picture("before_and_after", "Before and after", lines, f"{told}.", times_picture(by), wide=True)
+    return Picture("before_and_after", "Before and after", lines, f"{values}.", times_picture(by), wide=True)
 
 
 def _basis(found: Answers) -> str:
     """The load and the law that all the bars rest on."""
-    return shared_methods([[m] for m in found.measures])[1] or methods(found.measures[:1])
+    return told(found).all or methods(found.measures[:1])
 
 
 def _fields(simulation: Simulation, names: tuple[str, ...]) -> tuple[str, dict[str, Volume]]:

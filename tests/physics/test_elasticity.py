@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 from trocar.measure import Status
+from trocar.physics import elasticity
 from trocar.physics.elasticity import Deformation, Equilibrium, deform
-from trocar.physics.solid import Boundary, Material, Solid
+from trocar.physics.multigrid import conjugate_gradients
+from trocar.physics.solid import MOST_MATERIALS, Boundary, Material, Solid
 
 from .assembled import LAWS, assembled, body_nodes, largest_piece, random_body, solve_directly, squeezed
 from .peer_problems import ORTHOTROPIC, bottom, held, moved, pushed, random_cube, top
@@ -329,6 +332,32 @@ class TestAgainstADirectSolver:
         assert 0.2 < filled.mean() < 0.3
         assert same_as_direct(solid, squeezed(solid)).imbalance < 1e-5
 
+    @pytest.mark.parametrize("count", [10, MOST_MATERIALS])
+    def test_many_laws(self, count: int) -> None:
+        laws = tuple(Material.isotropic(f"law {n}", 0.02 * n) for n in range(1, count + 1))
+        kind = np.random.default_rng(2).integers(1, count + 1, (7, 7, 9)).astype(np.uint8)
+        solid = Solid(np.full(kind.shape, 500.0), kind, laws)
+        same_as_direct(solid, squeezed(solid))
+
+    @pytest.mark.parametrize("contrast", [1e-7, 1e-3, 1e3, 1e7])
+    def test_voxels_much_softer_or_stiffer_than_their_neighbours(self, contrast: float) -> None:
+        shape = (9, 8, 10)
+        third = np.indices(shape).sum(axis=0) % 3 == 0
+        solid = uniform(shape, mpa=np.where(third, 100.0 * contrast, 100.0))
+        same_as_direct(solid, squeezed(solid))
+
+    @pytest.mark.parametrize(("shape", "axis"), [((2, 2, 60), 2), ((60, 1, 2), 0), ((2, 60, 1), 1), ((20, 20, 1), 0)])
+    def test_thin_bodies_at_the_usual_tolerance(self, shape: tuple[int, int, int], axis: int) -> None:
+        """A small residual need not mean a small error where a body bends easily: here it does."""
+        solid = uniform(shape)
+        at = np.indices(solid.nodes)[axis]
+        boundary = all_of(at == 0, np.zeros((3, *solid.nodes)))
+        for component, newton in enumerate((0.01, 0.02, 0.03)):
+            boundary = boundary + Boundary.load(at == shape[axis], component, newton)
+        answer = deform(solid, boundary)
+        assert answer.status is Status.SUCCESS
+        close(answer.displacement_mm, solve_directly(solid, boundary)[0], 1e-6)
+
     def test_reactions_at_loaded_supports_and_free_force(self) -> None:
         """A force on a node that is held goes straight into its support."""
         solid = random_cube(6)
@@ -505,6 +534,15 @@ class TestEnding:
         solid = random_cube(6)
         with Equilibrium(solid, moved(solid)) as body, pytest.raises(ValueError, match="the supports changed"):
             body.solve(boundary=held(solid))
+
+    def test_iterations_that_run_out_are_no_success(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(elasticity, "conjugate_gradients", partial(conjugate_gradients, limit=2))
+        solid = random_cube(12)
+        answer = deform(solid, moved(solid))
+        assert answer.status is Status.NOT_CONVERGED
+        assert answer.iterations == 2
+        assert answer.residual > elasticity.TOLERANCE
+        assert np.isfinite(answer.displacement_mm).all()
 
     def test_the_residual_told_is_that_of_the_displacements(self) -> None:
         solid = random_body((8, 7, 6), 2)

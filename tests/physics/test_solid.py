@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from trocar.physics.solid import LARGEST_POISSON, Boundary, Material, Solid
+from trocar.physics.solid import LARGEST_POISSON, MOST_MATERIALS, Boundary, Material, Solid
 
 from .peer_problems import ORTHOTROPIC
 
@@ -93,6 +93,12 @@ class TestSolid:
     def test_an_unknown_material_is_refused(self) -> None:
         with pytest.raises(ValueError, match="material 2 is used, but only 1 are given"):
             block(material=np.full(SHAPE, 2, np.uint8))
+
+    def test_more_laws_than_the_solver_has_bits_are_refused(self) -> None:
+        laws = tuple(Material.isotropic(f"law {n}") for n in range(MOST_MATERIALS + 1))
+        assert block(materials=laws[1:]).materials == laws[1:]
+        with pytest.raises(ValueError, match="17 materials are given; a solid has at most 16"):
+            block(materials=laws)
 
     @pytest.mark.parametrize("bad", [(1.0, 1.0), (1.0, 0.0, 1.0), (1.0, -1.0, 1.0), (1.0, np.nan, 1.0)])
     def test_a_voxel_without_size_is_refused(self, bad: tuple) -> None:

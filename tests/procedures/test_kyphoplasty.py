@@ -199,6 +199,14 @@ def test_a_balloon_longer_than_the_body_has_room_for_is_refused(monkeypatch: pyt
     assert refused.value.shortfall_mm == pytest.approx(3.0)
 
 
+def test_a_refusal_offers_no_needle_that_the_balloon_would_not_pass() -> None:
+    asked = Kyphoplasty(level=Level.L1, approach="transpedicular", canal_margin_mm=3.5, model_voxel_mm=2.0)
+    with pytest.raises(NoSafeTrajectory, match=r"with a 10G working cannula: .* lets no balloon pass") as refused:
+        trocar.plan(patient(), asked)
+    assert refused.value.nearest is None
+    assert refused.value.structure
+
+
 def test_room_is_counted_from_the_tip_backwards_to_where_the_body_ends() -> None:
     path = planned(balloons="one").best.trajectories[0]
     vertebra = patient().vertebra("L1")

@@ -74,7 +74,7 @@ class Kyphoplasty(BoneAccess):
         Raises ``NoSafeTrajectory`` without one.
         """
         count = {"one": (1,), "two": (2,), "auto": (2, 1)}[self.balloons]
-        ways = [o for o in super().trajectories(anatomy) if len(o.trajectories) in count]
+        ways = [o for o in self._ways(anatomy) if len(o.trajectories) in count]
         vertebra = anatomy.vertebra(self.level)
         told = [_told(o, self.balloon, vertebra) for o in ways]
         fitting = [o for o in told if _least(o, "balloon_room") >= self.balloon.length_mm]
@@ -129,6 +129,25 @@ class Kyphoplasty(BoneAccess):
             measures=(*found.measures, cavity, *regained),
             findings=(*found.findings, *_cement(self.cement_volume_ml, cavity)),
         )
+
+    def _ways(self, anatomy: Anatomy) -> tuple[Option, ...]:
+        """Every way in for the cannula; a refusal names no needle that the balloon would not pass."""
+        try:
+            return super().trajectories(anatomy)
+        except NoSafeTrajectory as error:
+            nearest = error.nearest
+            if nearest is not None and nearest.instrument.outer_diameter_mm > self.balloon.diameter_mm:
+                raise
+            raise self._too_thick(error) from error
+
+    def _too_thick(self, error: NoSafeTrajectory) -> NoSafeTrajectory:
+        short = f", {error.shortfall_mm:.1f} mm short at best" if np.isfinite(error.shortfall_mm) else ""
+        text = (
+            f"No path into {self.level} keeps its margins with a {self._needle().name}: "
+            f"{error.structure.replace('_', ' ')} is in the way{short}. "
+            "A thinner needle lets no balloon pass: vertebroplasty may still be possible."
+        )
+        return NoSafeTrajectory(text, structure=error.structure, shortfall_mm=error.shortfall_mm)
 
     def _place(self, option: Option) -> tuple[bool, int]:
         """What an option is ranked by before all else: whether it is safe and has room, then that balloons are two."""

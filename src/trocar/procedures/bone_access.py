@@ -71,6 +71,7 @@ class BoneAccess(Procedure):
     )
     grid_pitch_mm: float = quantity(10.0, 2.0, 50.0, "mm", "Distance between the wires of the skin grid.")
     skin_cut_mm: float = quantity(15.0, 2.0, 40.0, "mm", "Length of the transverse skin cut.")
+    cement_volume_ml: float = quantity(4.0, 0.5, 15.0, "mL", "Cement to put in, all paths together.")
     bone_law: str = choice(DEFAULT_LAW.name, tuple(LAWS), "Simulation: law from bone density to stiffness.")
     model_voxel_mm: float = quantity(1.0, SPACING.low, SPACING.high, "mm", "Simulation: voxel of the bone model.")
 

@@ -55,7 +55,6 @@ class Kyphoplasty(BoneAccess):
     balloon_pressure_limit_mpa: float = quantity(
         2.07, 0.3, 2.76, "MPa", "Pressure at which to stop filling; 2.07 is 300 psi, 2.76 is 400 psi."
     )
-    cement_volume_ml: float = quantity(5.0, 0.5, 15.0, "mL", "Cement to put in, both sides together.")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -30,13 +30,15 @@ _THIN = "\N{NARROW NO-BREAK SPACE}"
 
 
 def number(value: float, unit: str = "mm") -> str:
-    """One decimal; forces, counts and grades without any, ratios with two or more. Never "-0.0"."""
+    """One decimal; forces, counts and grades without any, ratios and small angles with two. Never "-0.0"."""
     if unit in _LARGE:
         return f"{value + 0.0:,.0f}".replace(",", _THIN) if abs(value) >= 0.5 else "0"
     if unit == "1":
         if 0.0 < abs(value) < 0.1:
             return f"{value:.2g}"
         return f"{value:.0f}" if float(value).is_integer() else f"{value:.2f}"
+    if unit == "deg" and 0.005 <= abs(value) < 0.1:
+        return f"{value:.2f}"
     return f"{value:.1f}" if abs(value) >= 0.05 else "0.0"
 
 

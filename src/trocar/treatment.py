@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import pkgutil
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -23,6 +24,13 @@ from trocar.measure import Finding, Measure, Range, Status
 from trocar.planning.skin import SkinMark, mark_of
 from trocar.planning.trajectory import Trajectory
 from trocar.volume import Acquisition, Volume
+
+#: Told in words what is being computed.
+Progress = Callable[[str], None]
+
+
+def silent(what: str) -> None:
+    """The progress of whoever does not want to be told."""
 
 
 def quantity(default: float, low: float, high: float, unit: str, help: str) -> Any:
@@ -88,8 +96,8 @@ class Procedure:
         """What worries it about this patient and these options."""
         return ()
 
-    def simulate(self, plan: Plan) -> Simulation:
-        """What it does."""
+    def simulate(self, plan: Plan, progress: Progress = silent) -> Simulation:
+        """What it does; ``progress`` is told in words what is being computed."""
         raise TypeError(f"{type(self).__name__} cannot be simulated in trocar {__version__}.")
 
 
@@ -199,9 +207,12 @@ def _marked(option: Option, marks: list[SkinMark]) -> Option:
     return replace(option, trajectories=tuple(replace(t, measures=t.measures + m.measures()) for t, m in pairs))
 
 
-def simulate(plan: Plan) -> Simulation:
-    """Simulate a plan; raises :class:`trocar.errors.SimulationError` unless the status is a success."""
-    simulation = plan.procedure.simulate(plan)
+def simulate(plan: Plan, progress: Progress = silent) -> Simulation:
+    """Simulate a plan; raises :class:`trocar.errors.SimulationError` unless the status is a success.
+
+    ``progress`` is called with what is being computed, in words.
+    """
+    simulation = plan.procedure.simulate(plan, progress)
     if simulation.status is not Status.SUCCESS:
         raise SimulationError(simulation.status.value, simulation)
     return simulation

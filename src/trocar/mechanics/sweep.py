@@ -142,14 +142,14 @@ def _row(scenario: Scenario, loaded: Loaded, plate: Platen | None, offset: bool,
     ml = cement * scenario.model.solid.voxel_mm3 / 1000.0
     percent = 100.0 * cement / float(body_of(scenario.model).sum())
     count = loaded.deformation.iterations + sum(c.iterations for c in (plate.cases if plate else ()))
-    measures, status = _measures(loaded, plate, offset, intervals)
+    measures, status = everything(loaded, plate, offset=offset, intervals=intervals)
     return Row(scenario.name, scenario.method, ml, percent, measures, status, count)
 
 
-def _measures(
-    loaded: Loaded, plate: Platen | None, offset: bool, intervals: bool
+def everything(
+    loaded: Loaded, plate: Platen | None = None, *, offset: bool = True, intervals: bool = False
 ) -> tuple[tuple[Measure, ...], Status]:
-    """What could be read, and how it ended."""
+    """Every answer of one loaded scenario that could be read (see :func:`sweep`), and how it ended."""
     elastic = loaded.status if plate is None or loaded.status is not Status.SUCCESS else plate.status
     if elastic is not Status.SUCCESS:
         return (), elastic

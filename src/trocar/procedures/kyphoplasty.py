@@ -20,7 +20,7 @@ from trocar.planning.candidates import TargetZone
 from trocar.planning.instrument import BALLOONS, PSI_MPA, Balloon, Needle
 from trocar.planning.ranking import STEADY
 from trocar.procedures.bone_access import BoneAccess
-from trocar.treatment import Option, Plan, Simulation, choice, quantity
+from trocar.treatment import Option, Plan, Progress, Simulation, choice, quantity, silent
 
 #: The far end of a balloon belongs further in front and nearer the midline than a needle's tip: its middle lies half
 #: its length behind, and further aside on a path that converges.
@@ -90,9 +90,10 @@ class Kyphoplasty(BoneAccess):
         text = f"{self.level} has no graded loss of height: a balloon makes a cavity, but has no height to give back."
         return (*told, Finding(Severity.NOTE, text, "heights against its own posterior wall and the neighbours'"))
 
-    def simulate(self, plan: Plan) -> Simulation:
+    def simulate(self, plan: Plan, progress: Progress = silent) -> Simulation:
         """Fill the balloons of the best option, lift the endplates, empty them again."""
         anatomy, vertebra = plan.anatomy, plan.anatomy.vertebra(self.level)
+        progress("modelling the bone")
         model = self.bone(plan, Ends.EMBEDDED)
         lost = lost_mm(anatomy, vertebra)
         inflations = inflate(
@@ -112,6 +113,7 @@ class Kyphoplasty(BoneAccess):
         )
         if not any(f.hollow.any() for f in inflations):
             return found
+        progress("lifting the endplates")
         raised = lift(model, inflations, lost)
         hollow, crushed = (np.logical_or.reduce([getattr(f, n) for f in inflations]) for n in ("hollow", "crushed"))
         volumes = {

@@ -24,7 +24,7 @@ from trocar.io.plan_file import read_plan
 from trocar.io.simulation_file import read_simulation
 from trocar.measure import Finding, Measure, Severity, Status
 from trocar.procedures.vertebroplasty import Vertebroplasty
-from trocar.treatment import Plan, Procedure, Simulation
+from trocar.treatment import Plan, Procedure, Progress, Simulation
 from trocar.volume import Volume
 
 from .io.dicom_fixtures import Edit, ct_series, tilted, write
@@ -130,12 +130,14 @@ def simulating(monkeypatch: pytest.MonkeyPatch) -> Callable[[Status], None]:
     """Vertebroplasty that ends at once, as it is told to."""
 
     def ends(status: Status) -> None:
-        def simulate(procedure: Vertebroplasty, plan: Plan) -> Simulation:
+        def simulate(procedure: Vertebroplasty, plan: Plan, progress: Progress) -> Simulation:
+            progress("loading it as scanned")
             grid = plan.anatomy.vertebra(plan.procedure.level).mask
             field = Volume(np.where(grid.array, 0.004, 0.0).astype(np.float32), grid.affine, unit="1")
             stiffness = Measure("stiffness_as_is", 11240.0, "N/mm", 8100.0, 14700.0, "bone laws", "PMMA caps")
+            volume = Measure("cement_volume", 4.0, "mL")
             worry = Finding(Severity.CAUTION, "It tilts.")
-            return Simulation(plan, status, {"effective_strain_as_is": field}, {}, (stiffness,), (worry,))
+            return Simulation(plan, status, {"effective_strain_as_is": field}, {}, (volume, stiffness), (worry,))
 
         monkeypatch.setattr(Vertebroplasty, "simulate", simulate)
 
@@ -147,14 +149,15 @@ def test_simulate_writes_what_it_found_beside_the_plan(files: Files, planned: Pa
     before = (planned / "plan.json").read_bytes()
     result = trocar(*simulate_arguments(files, planned, "--fields"))
     assert result.exit_code == 0, result.output
-    assert "stiffness as is: 11\N{NARROW NO-BREAK SPACE}240" in result.stdout
+    assert "As scanned: stiffness 11\N{NARROW NO-BREAK SPACE}240" in result.stdout
+    assert "Cement volume: 4.0 mL" in result.stdout
     assert "caution: It tilts." in result.stdout
-    assert "simulating vertebroplasty of L2" in result.stderr
+    assert "simulating vertebroplasty of L2 ...\n  loading it as scanned" in result.stderr
     assert (planned / "plan.json").read_bytes() == before
     assert "Bone that carries load" in (planned / "report.html").read_text(encoding="utf-8")
     assert (planned / "figures" / "effective_strain_as_is_planes.png").is_file()
     simulation = read_simulation(planned, read_plan(planned))
-    assert simulation.measures[0].value == 11240.0
+    assert simulation.measures[1].value == 11240.0
     assert simulation.volumes["effective_strain_as_is"].array.max() == np.float32(0.004)
 
 
@@ -165,7 +168,7 @@ def test_simulate_tells_programs_and_writes_elsewhere(files: Files, planned: Pat
     assert result.stderr == ""
     document = json.loads(result.stdout)
     assert document["out"] == str(tmp_path / "sim")
-    assert document["simulation"]["measures"][0]["name"] == "stiffness_as_is"
+    assert document["simulation"]["measures"][1]["name"] == "stiffness_as_is"
     assert {"plan.json", "simulation.json", "report.html", "report.pdf"} <= {
         p.name for p in (tmp_path / "sim").iterdir()
     }
@@ -180,6 +183,19 @@ def test_a_solver_that_does_not_end_well_is_said_and_writes_nothing(
     result = trocar(*simulate_arguments(files, planned, "--out", tmp_path / "sim"))
     assert result.exit_code == 1
     assert Status.NOT_CONVERGED.value in result.stderr
+    assert not (tmp_path / "sim").exists()
+
+
+def test_what_a_simulation_cannot_be_asked_is_a_usage_error(
+    files: Files, planned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_much(procedure: Vertebroplasty, plan: Plan, progress: Progress) -> Simulation:
+        raise ValueError("cement_volume_ml=15 is more than the 9.1 mL that this body holds.")
+
+    monkeypatch.setattr(Vertebroplasty, "simulate", too_much)
+    result = trocar(*simulate_arguments(files, planned, "--out", tmp_path / "sim"))
+    assert result.exit_code == 2
+    assert "more than the 9.1 mL" in result.stderr
     assert not (tmp_path / "sim").exists()
 
 

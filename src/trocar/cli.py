@@ -50,6 +50,11 @@ class Progress:
         if self.verbose:
             click.echo(f"    {time.perf_counter() - start:.2f} s", err=True)
 
+    def step(self, what: str) -> None:
+        """Tell of a step within a stage."""
+        if not self.quiet:
+            click.echo(f"  {what}", err=True)
+
 
 @contextmanager
 def callers_mistake() -> Iterator[None]:
@@ -417,8 +422,8 @@ def simulate_command(
     inputs = [p for p in (scan, input_, *labels) if p is not None]
     folder = check_folder(out or (plan_json if plan_json.is_dir() else plan_json.parent), inputs)
     planned = with_its_images(before, scan, input_, labels, scheme, series, progress)
-    with progress.stage(f"simulating {planned.procedure.name} of {planned.procedure.level}"):
-        simulation = simulate(planned)
+    with progress.stage(f"simulating {planned.procedure.name} of {planned.procedure.level}"), callers_mistake():
+        simulation = simulate(planned, progress.step)
     write_simulation(simulation, case_id, folder, inputs, fields, progress)
     show_simulation(simulation, folder, json_)
 
@@ -463,7 +468,6 @@ def write_simulation(
 def show_simulation(simulation: Simulation, folder: Path, json_: bool) -> None:
     """Print what was simulated."""
     from trocar.io.simulation_file import to_json
-    from trocar.reporting.words import amount, plain
 
     if json_:
         document = json.loads(to_json(simulation))
@@ -471,12 +475,29 @@ def show_simulation(simulation: Simulation, folder: Path, json_: bool) -> None:
         return
     procedure = simulation.plan.procedure
     click.echo(f"{procedure.level}: {procedure.name}, simulated")
-    for measure in simulation.measures:
-        click.echo(f"  {plain(measure.name)}: {amount(measure)}")
+    for line in simulation_lines(simulation):
+        click.echo(f"  {line}")
     for finding in simulation.findings:
         click.echo(f"  {finding}")
     click.echo(f"  report: {folder / 'report.html'}\n")
     click.echo(NOTICE)
+
+
+def simulation_lines(simulation: Simulation) -> list[str]:
+    """One line for each scenario, and one for each measure that is of none; the report has the rest."""
+    from trocar.reporting.answers import answers, scenario_words
+    from trocar.reporting.words import amount, title
+
+    found = answers(simulation.measures)
+    lines = [
+        f"{title(m.name)}: {amount(m)}"
+        for m in simulation.measures
+        if not any(m.name.endswith(f"_{scenario}") for scenario in found.scenarios)
+    ]
+    for scenario in found.scenarios:
+        told = [f"{q.head.lower()} {amount(by[scenario])}" for q, by in found.by.items() if scenario in by]
+        lines.append(f"{scenario_words(scenario)}: {', '.join(told)}")
+    return lines
 
 
 # --- export -------------------------------------------------------------------------------------

@@ -1,0 +1,132 @@
+"""What vertebroplasty is expected to do: on drawn patients whose lesion, fracture and side are known."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+import trocar
+from trocar.anatomy.levels import Level
+from trocar.anatomy.patient import Anatomy
+from trocar.anatomy.phantom import PhantomSpec, phantom
+from trocar.anatomy.phantom_spec import PhantomLesion
+from trocar.errors import SimulationError
+from trocar.measure import Measure, Status
+from trocar.mechanics import comparison
+from trocar.procedures.vertebroplasty import Vertebroplasty
+from trocar.treatment import Plan, Simulation
+
+SOUND, WEDGE, LYSIS = "sound", "wedge", "lysis"
+
+
+@cache
+def patient(kind: str = SOUND, mirror: bool = False) -> Anatomy:
+    spec = PhantomSpec(
+        levels=(Level.L1, Level.L2),
+        focus=Level.L1,
+        fracture="wedge" if kind == WEDGE else "none",  # type: ignore[arg-type]
+        lesion=PhantomLesion() if kind == LYSIS else None,
+        voxel_mm=(2.0, 1.0, 1.0),
+        noise_hu=0.0,
+        mirror=mirror,
+    )
+    drawn = phantom(spec)
+    return trocar.read_anatomy(drawn.labels, on=drawn.ct, scheme="totalseg-v2")
+
+
+def planned(kind: str = SOUND, mirror: bool = False, **fields: object) -> Plan:
+    asked = {"model_voxel_mm": 2.0, "compare_fillings": "no", **fields}
+    return trocar.plan(patient(kind, mirror), Vertebroplasty(level=Level.L1, **asked))  # type: ignore[arg-type]
+
+
+@cache
+def simulated(kind: str = SOUND, mirror: bool = False, **fields: object) -> Simulation:
+    return trocar.simulate(planned(kind, mirror, **fields))
+
+
+def value(simulation: Simulation, name: str) -> float:
+    return next(m.value for m in simulation.measures if m.name == name)
+
+
+def measure(simulation: Simulation, name: str) -> Measure:
+    return next(m for m in simulation.measures if m.name == name)
+
+
+def test_cement_gives_the_vertebra_stiffness_and_strength_by_every_criterion() -> None:
+    found = simulated()
+    assert found.status is Status.SUCCESS
+    for name in ("stiffness", "strength_stiffness", "strength_offset", "strength_section"):
+        assert value(found, f"{name}_augmented") > 1.05 * value(found, f"{name}_as_is")
+
+
+def test_the_planned_volume_lies_about_the_planned_tip() -> None:
+    found = simulated(cement_volume_ml=3.0)
+    cement = found.volumes["cement"]
+    assert value(found, "cement_volume") == pytest.approx(3.0, abs=0.008)
+    assert cement.array.sum() * 0.008 == pytest.approx(3.0, abs=0.008)
+    tip = found.plan.best.trajectories[0].target_mm
+    assert cement.sample(tip[None], outside=0, order=0)[0] == 1
+
+
+def test_a_lesion_is_compared_with_what_the_bone_would_be_without_it() -> None:
+    found = simulated(LYSIS)
+    assert value(found, "stiffness_intact") > 1.02 * value(found, "stiffness_as_is")
+    assert "intact" not in "".join(m.name for m in simulated().measures)
+
+
+def test_a_fracture_is_weak_before_the_cement_and_the_reader_is_told() -> None:
+    found = simulated(WEDGE)
+    assert value(found, "stiffness_fractured") < value(found, "stiffness_as_is")
+    assert value(found, "stiffness_augmented") > value(found, "stiffness_fractured")
+    assert any("healed" in f.text for f in found.findings)
+    assert not any("healed" in f.text for f in simulated().findings)
+
+
+def test_other_fillings_are_compared_when_asked_for() -> None:
+    assert "sweep" not in simulated().series
+    sweep = simulated(compare_fillings="yes").series["sweep"]
+    assert list(dict.fromkeys(sweep["place"])) == ["central", "one-sided, left", "one-sided, right", "two-sided"]
+    assert len({len(column) for column in sweep.values()}) == 1
+    central = np.array(sweep["stiffness_n_per_mm"])[np.array(sweep["place"]) == "central"]
+    assert np.all(np.diff(central) > 0.0)
+
+
+def test_mirrored_patient_mirrored_answer() -> None:
+    left, right = simulated(side="left"), simulated(side="right", mirror=True)
+    assert value(right, "stiffness_augmented") == pytest.approx(value(left, "stiffness_augmented"), rel=1e-3)
+    tilts = [value(found, "tilt_left_augmented") for found in (left, right)]
+    # the tip is at the midline and the tilt small: a fifth of it is a rounded voxel of cement
+    assert abs(tilts[0]) > 5e-4
+    assert tilts[1] == pytest.approx(-tilts[0], abs=2e-4)
+
+
+def test_every_number_names_its_ends_and_its_law() -> None:
+    for name in ("stiffness_as_is", "strength_offset_augmented"):
+        method = measure(simulated(), name).method
+        assert "PMMA caps" in method
+        assert "kopperdahl-2002-power" in method
+
+
+def test_more_cement_than_the_body_holds_is_refused_with_what_it_holds() -> None:
+    with pytest.raises(ValueError, match=r"15\.00 ml do not fit: the body of L1 \([\d.]+ ml\) holds up to [\d.]+ ml"):
+        simulated(SOUND, cement_volume_ml=15.0)
+
+
+def test_a_solve_that_does_not_converge_is_an_error_that_carries_what_there_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = comparison.everything
+    monkeypatch.setattr(comparison, "everything", lambda *a, **k: (real(*a, **k)[0], Status.NOT_CONVERGED))
+    with pytest.raises(SimulationError, match="did not reach its tolerance") as caught:
+        trocar.simulate(planned())
+    assert caught.value.simulation.status is Status.NOT_CONVERGED
+    assert "cement" in caught.value.simulation.volumes
+
+
+def test_what_is_computed_is_told() -> None:
+    said: list[str] = []
+    trocar.simulate(planned(), said.append)
+    assert said[0] == "building the bone model"
+    assert any("cement" in s for s in said)

@@ -470,5 +470,6 @@ def test_demo_compares_with_the_truth(tmp_path: Path) -> None:
     result = trocar("demo", "--out", tmp_path / "demo", "-q")
     assert result.exit_code == 0, result.output
     assert "Compared with the drawing of L1" in result.stdout
+    assert "trocar simulate" in result.stdout
     assert (tmp_path / "demo" / "report.pdf").read_bytes().startswith(b"%PDF")
     assert result.stderr == ""

@@ -627,8 +627,12 @@ def demo_command(out: Path, level_name: str, verbose: bool, quiet: bool) -> None
     show_plans(written, [], [], json_=False)
     for line in compare_with_truth(plans[0], patient):
         click.echo(line)
-    files = f"{scan} --labels {labels} --scheme {SCHEME}"
-    click.echo(f"Try also: trocar info {files}\n          trocar plan {files} --level {level} --out out/")
+    files = f"{scan} --labels {labels}"
+    click.echo(
+        f"Try also: trocar info {files} --scheme {SCHEME}\n"
+        f"          trocar simulate {out / 'plan.json'} {files}\n"
+        f"          trocar plan {files} --scheme {SCHEME} --level {level} --out out/"
+    )
 
 
 def around(level: Level) -> tuple[Level, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from trocar.measure import Measure
-from trocar.reporting.answers import Answers, Question, answers, scenario_words, shared_methods, spread, told
+from trocar.reporting.answers import STRENGTHS, Answers, Question, answers, scenario_words, shared_methods, spread, told
 from trocar.reporting.content import Chapter, Table
 from trocar.reporting.curves import columns
 from trocar.reporting.first_page import concerns
@@ -52,14 +52,21 @@ def _lead(found: Answers, simulation: Simulation) -> str:
 
 
 def _compared(found: Answers, scenario: str) -> str:
-    parts = [
-        f"{question.head.lower()} {100.0 * share:.0f} %"
-        for question in (Question.STIFFNESS, _a_strength(found))
-        if question is not None and (share := found.share(question, scenario)) is not None
-    ]
+    """ "With cement: stiffness 119 %, strength 74 to 167 % (three criteria) of as scanned."."""
+    stiff = found.share(Question.STIFFNESS, scenario)
+    shares = [share for q in STRENGTHS if (share := found.share(q, scenario)) is not None]
+    parts = [] if stiff is None else [f"stiffness {100.0 * stiff:.0f} %"]
+    if shares:
+        low, high = (f"{100.0 * share:.0f}" for share in (min(shares), max(shares)))
+        span = f"{low} %" if low == high else f"{low} to {high} %"
+        parts.append(f"strength {span} ({_COUNTS[len(shares)]})")
     return (
         f"{scenario_words(scenario)}: {', '.join(parts)} of {scenario_words(found.reference).lower()}." if parts else ""
     )
+
+
+#: By how many criteria a strength is told.
+_COUNTS = {1: "one criterion", 2: "two criteria", 3: "three criteria"}
 
 
 def _changed(stem: str, by: dict[str, Measure]) -> str:
@@ -78,12 +85,6 @@ def _when(time: str) -> str:
 
 def _plain_amount(measure: Measure) -> str:
     return amount(replace(measure, low=None, high=None))
-
-
-def _a_strength(found: Answers) -> Question | None:
-    """The strength that is told in one word: with yielding bone where it was computed."""
-    wanted = (Question.BY_OFFSET, Question.BY_STIFFNESS, Question.BY_SECTION)
-    return next((q for q in wanted if q in found.by), None)
 
 
 # --- tables -------------------------------------------------------------------------------------

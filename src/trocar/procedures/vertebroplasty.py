@@ -16,7 +16,7 @@ from trocar.mechanics.model import BoneModel, Ends
 from trocar.mechanics.scenario import Scenario, as_is, augmented, fractured, intact
 from trocar.mechanics.sweep import Sweep, fillings, sweep
 from trocar.procedures.bone_access import BoneAccess
-from trocar.treatment import Plan, Progress, Simulation, choice, quantity, silent
+from trocar.treatment import Plan, Progress, Simulation, choice, silent
 
 #: Fillings that are compared with the planned one, percent of the body's volume.
 COMPARED_PERCENT = (5.0, 10.0, 15.0, 20.0, 25.0)
@@ -52,7 +52,6 @@ class Vertebroplasty(BoneAccess):
         "of human vertebral trabecular bone. J Orthop Res 2002;20(4):801-805.",
     )
 
-    cement_volume_ml: float = quantity(4.0, 0.5, 15.0, "mL", "Cement to put in, all paths together.")
     compare_fillings: str = choice("yes", ("yes", "no"), "Simulation: also other places and volumes of cement.")
 
     def simulate(self, plan: Plan, progress: Progress = silent) -> Simulation:

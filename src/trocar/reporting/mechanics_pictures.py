@@ -153,7 +153,7 @@ _SHOWN = {
 def _told(kind: str, scenario: str, simulation: Simulation) -> str:
     loaded = scenario in answers(simulation.measures).scenarios
     load = f"Under {TOLD_N:g} N along the vertebra's axis." if loaded else ""
-    load = "While the balloons are full." if scenario == "inflated" else load
+    load = "With the balloon full." if scenario == "inflated" else load
     frame = "One scale of colours for all scenarios; planes of the vertebra's own frame."
     return " ".join(s for s in (_SHOWN[kind], load, frame) if s)
 

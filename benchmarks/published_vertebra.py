@@ -22,8 +22,9 @@ from scipy import ndimage
 from trocar.io.nifti import read_nifti
 from trocar.measure import Status
 from trocar.physics.elasticity import Deformation, deform
+from trocar.physics.plasticity import press
 from trocar.physics.solid import Boundary, Material, Solid
-from trocar.physics.strength import FAILURE_STRAIN, section_rigidity, stiffness_strength_n
+from trocar.physics.strength import FAILURE_STRAIN, offset_strength_n, section_rigidity, stiffness_strength_n
 
 SCAN = Path(__file__).resolve().parents[2] / "shared" / "data" / "bonelab_verse004_L2"
 #: Appendix A of the paper: stiffness, load at 0.2 mm, the two failure loads, and the height the linear one is taken at.
@@ -34,6 +35,13 @@ BODY, POSTERIOR, BOTTOM, TOP = (1, 2), (3, 4), 5, 6
 SHORTENING_MM, LEAST_DENSITY = 0.2, -31.0
 #: Kopperdahl, Morgan & Keaveny 2002 as the notebook has it, MPa of g/cc; below zero density it says 0.0001 MPa.
 FACTOR, POWER, NOTHING_MPA = 2980.0, 1.05, 1e-4
+
+#: The same paper's yield stress, MPa of g/cc, which the notebook takes in tension and compression alike; the discs'.
+YIELD_FACTOR, YIELD_POWER, PMMA_YIELD_MPA = 37.4, 1.39, 70.0
+#: Shortenings at which the plastic load is told, mm; the published model was pressed to the last.
+SHORTENINGS_MM = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.6, 1.0, 2.0)
+#: Tresca's hexagon touches von Mises' ellipse at its corners and this far in, at pure shear.
+SHEAR = float(np.sqrt(3.0) / 2.0)
 
 #: Residual to solve to: the two plates then push alike to seven digits, and the table's last digit is settled.
 TOLERANCE = 1e-8
@@ -61,11 +69,19 @@ class Recipe:
 
     def modulus_mpa(self, density_mg_cc: NDArray[np.float64]) -> NDArray[np.float64]:
         """Modulus of bone, MPa."""
-        density = np.maximum(density_mg_cc, LEAST_DENSITY)
-        density = np.trunc(density) if self.whole_numbers else density
-        g_cc = (self._binned(density) if self.bins else density) / 1000.0
+        g_cc = self._g_cc(density_mg_cc)
         law = -34.7 + 3230.0 * g_cc if self.linear_law else FACTOR * np.maximum(g_cc, 0.0) ** POWER
         return np.maximum(law, self.softest_mpa)
+
+    def yield_mpa(self, density_mg_cc: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Yield stress of bone, MPa."""
+        return np.maximum(YIELD_FACTOR * np.maximum(self._g_cc(density_mg_cc), 0.0) ** YIELD_POWER, NOTHING_MPA)
+
+    def _g_cc(self, density_mg_cc: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The density that the laws are given."""
+        density = np.maximum(density_mg_cc, LEAST_DENSITY)
+        density = np.trunc(density) if self.whole_numbers else density
+        return (self._binned(density) if self.bins else density) / 1000.0
 
     def _binned(self, density: NDArray[np.float64]) -> NDArray[np.float64]:
         low, high = density.min(), density.max()
@@ -81,9 +97,10 @@ class Recipe:
             bone &= np.trunc(density_mg_cc) != 0.0
         piece, _ = ndimage.label(bone | (labels >= BOTTOM))
         kept = piece == 1 + np.argmax(np.bincount(piece.ravel())[1:])
-        modulus = np.where(bone, self.modulus_mpa(density_mg_cc), self.pmma_mpa)
+        modulus = np.where(bone, self.modulus_mpa(density_mg_cc), self.pmma_mpa).astype(np.float32)
+        strength = np.where(bone, self.yield_mpa(density_mg_cc), PMMA_YIELD_MPA).astype(np.float32)
         law = Material.isotropic("bone and PMMA", self.poisson)
-        return Solid(modulus.astype(np.float32), kept.astype(np.uint8), (law,))
+        return Solid(modulus, kept.astype(np.uint8), (law,), yield_mpa=strength)
 
 
 def load_scan() -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
@@ -102,8 +119,8 @@ def face(layer: NDArray[np.bool_], k: int, nodes: tuple[int, int, int]) -> NDArr
     return out
 
 
-def squeeze(solid: Solid, bottom: NDArray[np.bool_], top: NDArray[np.bool_], glued: bool) -> Deformation:
-    """Press the nodes ``top`` down on the nodes ``bottom`` by :data:`SHORTENING_MM`.
+def between_plates(bottom: NDArray[np.bool_], top: NDArray[np.bool_], glued: bool = False) -> Boundary:
+    """The nodes ``top`` pressed down on the nodes ``bottom`` by :data:`SHORTENING_MM`.
 
     The faces slide without friction unless ``glued``: then the whole can drift and turn on its plates, which is
     stopped at two nodes, where no force arises.
@@ -111,14 +128,17 @@ def squeeze(solid: Solid, bottom: NDArray[np.bool_], top: NDArray[np.bool_], glu
     pressed = Boundary.displace(bottom, 0, 0.0) + Boundary.displace(top, 0, -SHORTENING_MM)
     if glued:
         held = bottom | top
-        held_still = Boundary.displace(held, 1, 0.0) + Boundary.displace(held, 2, 0.0)
-        return deform(solid, pressed + held_still, tolerance=TOLERANCE)
+        return pressed + Boundary.displace(held, 1, 0.0) + Boundary.displace(held, 2, 0.0)
     there = np.argwhere(bottom)
     row = there[there[:, 1] == np.median(there[:, 1]).round()]
     one, both = np.zeros((2, *bottom.shape), bool)
     one[tuple(row[0])] = both[tuple(row[0])] = both[tuple(row[-1])] = True
-    pinned = Boundary.displace(both, 1, 0.0) + Boundary.displace(one, 2, 0.0)
-    return deform(solid, pressed + pinned, tolerance=TOLERANCE)
+    return pressed + Boundary.displace(both, 1, 0.0) + Boundary.displace(one, 2, 0.0)
+
+
+def squeeze(solid: Solid, bottom: NDArray[np.bool_], top: NDArray[np.bool_], glued: bool) -> Deformation:
+    """Press the elastic solid by :data:`SHORTENING_MM`."""
+    return deform(solid, between_plates(bottom, top, glued), tolerance=TOLERANCE)
 
 
 def plates(labels: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -137,6 +157,25 @@ def stiffness_n_mm(recipe: Recipe, density_mg_cc: NDArray[np.float64], labels: N
     if found.status is not Status.SUCCESS:
         raise SystemExit(f"the solution failed: {found.status.value}")
     return float(-found.force_n(top)[0] / SHORTENING_MM)
+
+
+def plastic_load_n(
+    recipe: Recipe,
+    density_mg_cc: NDArray[np.float64],
+    labels: NDArray[np.uint8],
+    share: float = 1.0,
+    shortenings_mm: tuple[float, ...] = SHORTENINGS_MM,
+) -> NDArray[np.float64]:
+    """Load at each shortening of the vertebra that yields at ``share`` of the recipe's yield stress, by von Mises."""
+    bottom, top = plates(labels)
+    solid = recipe.solid(density_mg_cc, labels)
+    assert solid.yield_mpa is not None
+    weaker = replace(solid, yield_mpa=np.float32(share) * solid.yield_mpa)
+    factors = [mm / SHORTENING_MM for mm in shortenings_mm]
+    steps = list(press(weaker, between_plates(bottom, top), factors, top))
+    if steps[-1].status is not Status.SUCCESS:
+        raise SystemExit(f"the solution failed at {SHORTENING_MM * steps[-1].factor:g} mm: {steps[-1].status.value}")
+    return np.array([-step.force_n[0] for step in steps])
 
 
 def bar_stiffness_n_mm() -> float:
@@ -184,7 +223,29 @@ def measure(quick: bool) -> list[dict[str, object]]:
         figures.append(
             {"name": name, "value": value, "unit": "N/mm", "peer": "published", "peer_value": STIFFNESS_N_MM}
         )
-    return figures + ([] if quick else strengths(density, labels, figures))
+    if not quick:
+        figures += strengths(density, labels, figures) + plastic_loads(density, labels, figures)
+    return figures
+
+
+def plastic_loads(
+    density: NDArray[np.float64], labels: NDArray[np.uint8], figures: list[dict[str, object]]
+) -> list[dict[str, object]]:
+    """The load of yielding bone by the 0.2 % offset, and at some shortenings, beside the one published load."""
+    stiffness = {str(f["name"]): float(str(f["value"])) for f in figures}
+    rows = []
+    for name, recipe, step, share in (
+        ("published recipe", Recipe(), -1, 1.0),
+        (f"published recipe, yield x {SHEAR:.3f}", Recipe(), -1, SHEAR),
+        ("plain reading", PLAIN, 0, 1.0),
+    ):
+        load = plastic_load_n(recipe, density, labels, share)
+        offset = offset_strength_n(SHORTENINGS_MM, load, stiffness[list(STEPS)[step]], HEIGHT_MM)
+        if offset is None:
+            raise SystemExit(f"{name}: the curve ends before its 0.2 % offset")
+        rows.append((f"0.2 % offset, {name}", offset))
+        rows += [(f"at {mm:g} mm, {name}", float(n)) for mm, n in zip(SHORTENINGS_MM, load, strict=True)]
+    return [{"name": n, "value": v, "unit": "N", "peer": "published", "peer_value": NONLINEAR_N} for n, v in rows]
 
 
 def strengths(

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from trocar.physics.strength import section_rigidity, stiffness_strength_n
+from trocar.physics.strength import offset_strength_n, section_rigidity, stiffness_strength_n
 
 ROOT = Path(__file__).parents[1]
+#: The documented curve up to where it has met the offset line.
+TO_OFFSET_MM = (0.05, 0.1, 0.15, 0.2, 0.25)
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +47,10 @@ def plain(published: ModuleType, scan: tuple) -> float:
     return published.stiffness_n_mm(published.PLAIN, *scan)
 
 
-def documented(row: str) -> float:
-    """The stiffness that the documentation's table has in this row, N/mm."""
+def documented(row: str, column: int = 1) -> float:
+    """The number that the documentation's tables have in this row, N/mm or N."""
     text = (ROOT / "docs" / "published_vertebra.md").read_text(encoding="utf-8")
-    found = re.search(rf"^\| {re.escape(row)} \| ([\d ]+) \|", text, re.MULTILINE)
+    found = re.search(rf"^\| {re.escape(row)} \|{' [^|]+ [|]' * (column - 1)} ([\d ]+) \|", text, re.MULTILINE)
     assert found is not None, row
     return float(found[1].replace(" ", ""))
 
@@ -84,3 +86,29 @@ def test_the_weakest_section_is_no_end_whichever_share_makes_a_section(published
     assert {f.weakest for f in found} == {found[1].weakest}
     # The published load is that of a yielding model of stiffer bone; the two are beside each other, not equal.
     assert 0.8 < found[1].strength_n() / published.NONLINEAR_N < 1.4
+
+
+def test_the_load_of_yielding_bone_is_as_documented_and_embraces_the_published_one(
+    published: ModuleType, scan: tuple, as_published: float
+) -> None:
+    """Tresca's condition lies between von Mises' and the same with sqrt(3)/2 of the yield stress; so does the load."""
+    offset = []
+    for column, share in ((1, 1.0), (2, published.SHEAR)):
+        load = published.plastic_load_n(published.Recipe(), *scan, share, TO_OFFSET_MM)
+        offset.append(offset_strength_n(TO_OFFSET_MM, load, as_published, published.HEIGHT_MM))
+        assert offset[-1] == pytest.approx(documented("at the 0.2 % offset", column), rel=2e-3)
+        assert load[-1] == pytest.approx(documented("at 0.25 mm", column), rel=2e-3)
+    assert offset[1] < published.NONLINEAR_N < offset[0]
+
+
+def test_a_bar_of_the_recipes_bone_bears_its_yield_stress(published: ModuleType) -> None:
+    """300 mg/cc, each voxel its own density: 37.4 x 0.3^1.39 = 7.02 MPa; its discs bear ten times that."""
+    labels = np.ones((24, 4, 4), np.uint8)
+    labels[:2], labels[-2:] = published.BOTTOM, published.TOP
+    density = np.full(labels.shape, 300.0)
+    load = published.plastic_load_n(published.PLAIN, density, labels, 1.0, (0.01, 0.4))
+    strength = 37.4 * 0.3**1.39
+    assert strength == pytest.approx(7.02, abs=0.01)
+    # Elastic first; then the bar flows at its own stress between its ends, which the stiffer discs hold together.
+    assert load[-1] == pytest.approx(16.0 * strength, rel=0.02)
+    assert load[0] < 0.6 * load[-1]

@@ -53,7 +53,13 @@ def test_the_readme(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     write_phantom(phantom(PhantomSpec(levels=("T12", "L1", "L2"), focus="L1")), tmp_path)
     monkeypatch.chdir(tmp_path)
     exec(lines.replace('"CT/"', '"scan.nii.gz"'), {})
-    assert {p.name for p in (tmp_path / "out").iterdir()} >= {"report.html", "report.pdf", "plan.json", "figures"}
+    assert {p.name for p in (tmp_path / "out").iterdir()} >= {
+        "report.html",
+        "report.pdf",
+        "plan.json",
+        "simulation.json",
+        "figures",
+    }
 
 
 def test_every_example_has_a_test() -> None:

@@ -511,6 +511,30 @@ class TestBalance:
 
 
 class TestEnding:
+    @pytest.mark.parametrize("tolerance", [0.0, 1e-20, -1.0, 1.0])
+    def test_a_tolerance_out_of_reach_is_refused(self, tolerance: float) -> None:
+        solid = random_cube(5)
+        with pytest.raises(ValueError, match=r"tolerance=.* is outside 1e-15 to 0\.1"):
+            deform(solid, moved(solid), tolerance=tolerance)
+
+    def test_nodes_of_another_box_have_no_force(self) -> None:
+        solid = random_cube(6)
+        with pytest.raises(
+            ValueError, match=r"where has the shape \(6, 6, 6\); the nodes of this solid are \(7, 7, 7\)"
+        ):
+            deform(solid, moved(solid)).force_n(np.ones(solid.shape, bool))
+
+    def test_a_guess_of_another_box_is_refused(self) -> None:
+        solid = random_cube(4)
+        with pytest.raises(ValueError, match="start_mm has the shape"):
+            deform(solid, moved(solid), start_mm=np.zeros((3, 4, 4, 4)))
+
+    @pytest.mark.parametrize("threads", [0, -1])
+    def test_no_thread_is_refused(self, threads: int) -> None:
+        solid = random_cube(4)
+        with pytest.raises(ValueError, match="must be 1 or more"):
+            deform(solid, moved(solid), threads=threads)
+
     def test_a_good_first_guess_saves_iterations_and_changes_nothing(self) -> None:
         solid = random_cube(12)
         cold = deform(solid, moved(solid), tolerance=1e-9)

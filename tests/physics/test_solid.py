@@ -64,6 +64,17 @@ class TestMaterial:
 
 
 class TestSolid:
+    def test_the_callers_array_is_no_way_around_the_guards(self) -> None:
+        modulus = np.full(SHAPE, 5.0, np.float32)
+        solid = block(modulus_mpa=modulus)
+        modulus[0, 0, 0] = 0.0
+        assert solid.modulus_mpa[0, 0, 0] == 5.0
+
+    @pytest.mark.parametrize("number", [256, -1, 1.5])
+    def test_a_material_that_is_no_small_whole_number_is_refused(self, number: float) -> None:
+        with pytest.raises(ValueError, match="no whole numbers from 0 to 255"):
+            block(material=np.full(SHAPE, number))
+
     def test_no_bone_in_the_box(self) -> None:
         with pytest.raises(ValueError, match="no bone in the box"):
             block(material=np.zeros(SHAPE, np.uint8))

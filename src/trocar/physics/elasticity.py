@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trocar.measure import Status
+from trocar.measure import Range, Status
 from trocar.physics import sweeps
 from trocar.physics.hexahedron import element_matrix
 from trocar.physics.levels import hierarchy
@@ -21,6 +21,8 @@ from trocar.physics.sweeps import WIDTH
 
 #: Relative residual at which a solution counts as converged.
 TOLERANCE = 1e-6
+#: Below the smallest the residual that is carried along is no longer the real one.
+TOLERANCES = Range(1e-15, 0.1)
 #: What all reactions and loads may be out of balance by, over half their sum; more, and the solution is refined.
 IMBALANCE = 1e-5
 
@@ -46,6 +48,7 @@ class Deformation:
 
     def force_n(self, where: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Total reaction along k, j, i of the supports at the nodes ``where[k, j, i]``."""
+        check_nodes("where", where, self.solid)
         component, node = np.divmod(self.boundary.displaced, where.size)
         chosen = where.reshape(-1)[node]
         return np.bincount(component[chosen], self.reaction_n[chosen], minlength=3).astype(np.float64)
@@ -158,7 +161,10 @@ class Equilibrium:
         progress: Callable[[int, float], None] | None = None,
     ) -> Deformation:
         """Displacements for ``boundary``, which holds the same degrees of freedom as the one this was made with."""
+        TOLERANCES.check("tolerance", tolerance, "a solve")
         boundary = self._checked(boundary)
+        if start_mm is not None:
+            check_nodes("start_mm", start_mm, self.solid, components=3)
         x, residual, load_norm = self._begin(boundary, start_mm)
         if load_norm == 0.0:
             return self._deformation(boundary, x, residual, Ending(0, 0.0), tolerance)
@@ -240,6 +246,13 @@ class Equilibrium:
         pushed = np.bincount(boundary.displaced // size, np.abs(reaction), minlength=3)
         pushed += np.bincount(boundary.loaded // size, np.abs(boundary.force_n), minlength=3)
         return reaction, 2.0 * float(np.linalg.norm(left) / pushed.max()) if pushed.any() else 0.0
+
+
+def check_nodes(name: str, array: NDArray[Any], solid: Solid, components: int = 0) -> None:
+    """Refuse what is not one value (or ``components`` values) for every node of the solid."""
+    wanted = (components, *solid.nodes) if components else solid.nodes
+    if np.shape(array) != wanted:
+        raise ValueError(f"{name} has the shape {np.shape(array)}; the nodes of this solid are {wanted}.")
 
 
 def _status(ending: Ending, imbalance: float, tolerance: float) -> Status:

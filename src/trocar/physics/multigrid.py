@@ -135,6 +135,8 @@ class Crew:
     """Works on pieces of a box, on one thread or on several; the same pieces whatever their number."""
 
     def __init__(self, threads: int | None = None) -> None:
+        if threads is not None and threads < 1:
+            raise ValueError(f"threads={threads} must be 1 or more; leave it out for all cores.")
         self.threads = threads or len(os.sched_getaffinity(0))
         self._pool: ThreadPoolExecutor | None = None
 

@@ -46,7 +46,9 @@ class Material:
     def __post_init__(self) -> None:
         if not all(np.isfinite(v) and v > 0.0 for v in (*self.young, *self.shear)):
             raise ValueError(f"{self.name}: relative moduli must be positive; got {self.young} and {self.shear}.")
-        if not all(-1.0 < nu <= LARGEST_POISSON for nu in self.poisson):
+        if not all(nu > -1.0 for nu in self.poisson):
+            raise ValueError(f"{self.name}: Poisson's ratio {min(self.poisson):g} must be above -1.")
+        if not all(nu <= LARGEST_POISSON for nu in self.poisson):
             raise ValueError(
                 f"{self.name}: Poisson's ratio {max(self.poisson):g} is above {LARGEST_POISSON:g}, where these "
                 "elements lock and come out too stiff: take a smaller one."
@@ -86,8 +88,11 @@ class Solid:
     yield_mpa: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
-        material = np.asarray(self.material, np.uint8)
-        modulus = np.asarray(self.modulus_mpa, np.float32)
+        given = np.asarray(self.material)
+        if given.dtype != np.uint8 and not np.array_equal(given, given.astype(np.uint8)):
+            raise ValueError("material holds numbers that are no whole numbers from 0 to 255.")
+        material = given.astype(np.uint8)  # a copy: what passed the guards stays as it was
+        modulus = _single(self.modulus_mpa)
         if material.ndim != 3 or modulus.shape != material.shape:
             raise ValueError(f"modulus {modulus.shape} and material {material.shape} must be one box [k, j, i].")
         if not (len(self.spacing_mm) == 3 and all(np.isfinite(h) and h > 0.0 for h in self.spacing_mm)):
@@ -101,7 +106,7 @@ class Solid:
         object.__setattr__(self, "material", _read_only(material))
         object.__setattr__(self, "modulus_mpa", _read_only(self._positive("modulus", modulus)))
         if self.yield_mpa is not None:
-            strength = np.asarray(self.yield_mpa, np.float32)
+            strength = _single(self.yield_mpa)
             if strength.shape != material.shape:
                 raise ValueError(f"yield_mpa {strength.shape} must have the shape of material {material.shape}.")
             object.__setattr__(self, "yield_mpa", _read_only(self._positive("yield stress", strength, infinite=True)))
@@ -216,6 +221,12 @@ def _shape(where: NDArray[np.bool_]) -> tuple[int, int, int]:
 
 def _at(where: NDArray[np.bool_], value: ArrayLike) -> NDArray[np.float64]:
     return np.broadcast_to(np.asarray(value, np.float64), where.shape)[where]
+
+
+def _single(values: ArrayLike) -> NDArray[np.float32]:
+    """A float32 copy; what is too large for it becomes infinite, which the guards name."""
+    with np.errstate(over="ignore"):
+        return np.array(values, np.float32)
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:

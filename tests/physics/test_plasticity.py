@@ -191,7 +191,6 @@ def test_newtons_steps_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
     for tolerance in (1e-3, 1e-9):
         monkeypatch.setattr("trocar.physics.plasticity.TOLERANCE", tolerance)
         monkeypatch.setattr("trocar.physics.plasticity.INNER_TOLERANCE", 1e-10)
-        monkeypatch.setattr("trocar.physics.plasticity.KEPT", 0.0)
         counts.append(_newton_steps(solid, monkeypatch))
     assert counts[0] <= 8
     assert counts[1] <= counts[0] + 3
@@ -207,7 +206,7 @@ def _newton_steps(solid: Solid, monkeypatch: pytest.MonkeyPatch) -> int:
 
     with monkeypatch.context() as patched:
         patched.setattr(plasticity._Yielding, "_move", counted)
-        steps = list(press(solid, *_pressed(solid, (2.0,))))
+        steps = list(press(solid, *_pressed(solid, (1.0,))))
     assert steps[-1].status is Status.SUCCESS
     return len(calls)
 
@@ -286,10 +285,40 @@ def growth_error(h: float, endless: bool) -> float:
 
 @pytest.mark.parametrize("endless", [False, True])
 def test_a_pressed_cavity_flows_as_in_the_book(endless: bool) -> None:
-    """2.9552 MPa for a strength of 2 MPa, plastic to 1.5 radii of an endless solid; the error falls with the grid."""
-    coarse, fine = growth_error(1.5, endless), growth_error(0.5, endless)
-    assert abs(fine) < 0.03
-    assert abs(fine) < 0.4 * abs(coarse)
+    """2.9552 MPa for a strength of 2 MPa, plastic to 1.5 radii of an endless solid."""
+    errors = [abs(growth_error(h, endless)) for h in (1.5, 0.75, 0.375)]
+    assert max(errors) < 0.03
+    assert errors[2] < errors[1]
+
+
+def test_a_cube_between_rough_plates_has_a_limit_that_hardly_depends_on_the_grid() -> None:
+    """Elastic bending modes would harden it: to 1.9 times its own stress, in place of 1.1, with voxels of a quarter."""
+    bears = []
+    for n in (4, 16):
+        solid = block((n, n, n), 4.0 / n)
+        top, bottom = plane(solid, 0, -1), plane(solid, 0, 0)
+        held = Boundary.displace(top, 0, -0.04) + Boundary.displace(bottom, 0, 0.0)
+        for c in (1, 2):
+            held += Boundary.displace(top | bottom, c, 0.0)
+        *_, last = press(solid, held, (1.0, 2.0, 10.0), top)
+        bears.append(axial_mpa(solid, [last])[0] / Y)
+    assert bears[1] == pytest.approx(1.07, abs=0.03)
+    assert bears[0] == pytest.approx(bears[1], rel=0.12)
+
+
+def test_a_strip_one_voxel_thick_bends_at_its_plastic_moment() -> None:
+    """Y h2 / 4 in uniaxial stress; between that and a sixth above, and no further with the angle than 5 % elastic."""
+    solid = block((10, 1, 1))
+    top, side, one = plane(solid, 0, -1), np.zeros(solid.nodes, bool), np.zeros(solid.nodes, bool)
+    side[0, :, 0], one[0, 0, 0] = True, True
+    across = np.broadcast_to(np.array([-0.5, 0.5])[None, :, None], solid.nodes)
+    bent = Boundary.displace(top, 0, 0.5 * across) + Boundary.displace(plane(solid, 0, 0), 0, 0.0)
+    bent += Boundary.displace(side, 2, 0.0) + Boundary.displace(one, 1, 0.0)
+    front = top & (across > 0.0)
+    moments = [s.force_n[0] * 1.0 / (Y / 4.0) for s in press(solid, bent, (0.2, 1.0), front)]
+    elastic = E / 12.0 * 0.05 / (Y / 4.0)
+    assert moments[0] < 1.7 * 0.2 * elastic
+    assert 1.0 < moments[1] < 1.5
 
 
 def test_a_cavity_yields_first_at_two_thirds_of_its_strength() -> None:

@@ -130,12 +130,24 @@ def test_the_mirrored_model_mirrors_its_tilt() -> None:
 def test_the_measures_say_what_was_done() -> None:
     model = two_halves((4, 4, 8), 2)
     plate = platen(model)
-    forward, left, free = plate.measures()
+    forward, left, free, *_ = plate.measures()
     assert (forward.unit, left.unit, free.unit) == ("deg", "deg", "N/mm")
     assert left.value == pytest.approx(np.degrees(plate.motion(1000.0)[2]))
     assert free.value == pytest.approx(1000.0 / plate.sink_mm(1000.0))
     assert "1000 N" in left.method
     assert middle_mm(model) == (2.0, 4.0)
+
+
+def test_a_beam_bends_with_its_own_stiffness_both_ways() -> None:
+    """E I / L for each radian: 8 wide, 4 deep, 6 long, nu = 0. Eight elements across make it 3 % stiffer."""
+    wide, deep = 16, 8
+    plate = platen(block((6, deep, wide), 1000.0, ends=Ends.PLATES, spacing_mm=(1.0, 0.5, 0.5)))
+    found = {m.name: m for m in plate.measures()}
+    radian = np.radians(1.0)
+    for name, across, along in (("bending_forward", 4.0, 8.0), ("bending_sideways", 8.0, 4.0)):
+        beam = 1000.0 * along * across**3 / 12.0 / 6.0 * radian / 1000.0
+        assert found[name].value == pytest.approx(beam, rel=0.04)
+        assert found[name].unit == "N.m/deg"
 
 
 def test_the_field_belongs_to_the_motion() -> None:

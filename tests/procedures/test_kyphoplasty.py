@@ -180,8 +180,20 @@ def test_left_mirrors_right() -> None:
     left = simulated(side="left", approach="extrapedicular")
     right = simulated(side="right", approach="extrapedicular", mirror=True)
     for a in left.measures:
-        b = measure(right, a.name.replace("left_", "right_"))
+        if a.name.startswith("tilt_left"):
+            assert measure(right, a.name).value == pytest.approx(-a.value, rel=0.1, abs=0.005), a.name
+            continue
+        b = measure(right, a.name if a.name.startswith("tilt") else a.name.replace("left_", "right_"))
         assert b.value == pytest.approx(a.value, rel=0.02, abs=0.02), a.name
+
+
+def test_cement_fills_the_cavity_first_and_makes_the_body_stiffer() -> None:
+    found = simulated(balloons="one")
+    cavity = found.volumes["cavity"].onto(found.volumes["cement"]).array.astype(bool)
+    cement = found.volumes["cement"].array.astype(bool)
+    assert cement[cavity].mean() > 0.95
+    assert measure(found, "cement_volume").value == pytest.approx(4.0, abs=0.008)
+    assert measure(found, "stiffness_augmented").value > 1.05 * measure(found, "stiffness_fractured").value
 
 
 def test_what_no_balloon_holds_is_refused() -> None:

@@ -15,6 +15,7 @@ from trocar.mechanics.filling import body_of
 from trocar.mechanics.scenario import Scenario
 from trocar.mechanics.sweep import everything
 from trocar.mechanics.tilt import Platen, platen
+from trocar.mechanics.wall import wall_measures
 from trocar.physics.elasticity import deform
 from trocar.physics.strength import section_rigidity
 from trocar.volume import Volume
@@ -100,5 +101,9 @@ def _compared(name: str, scenario: Scenario, last: Compared | None) -> Compared:
     plate = platen(scenario.model, start=None if last is None else last.plate)
     found, status = everything(loaded, plate, intervals=True)
     if loaded.status is Status.SUCCESS:
-        found = (*(replace(m, method=f"{scenario.method} {m.method}") for m in found), strained_most(loaded))
+        found = (
+            *(replace(m, method=f"{scenario.method} {m.method}") for m in found),
+            strained_most(loaded),
+            *wall_measures(loaded),
+        )
     return Compared(name, scenario, loaded, plate, found, status)

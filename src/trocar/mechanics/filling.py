@@ -88,6 +88,14 @@ def about_tips(
     return filled(name, model, size, ml=ml, percent=percent, shell_mm=shell_mm)
 
 
+def about_cavity(model: BoneModel, cavity: Mask, *, ml: float, shell_mm: float = SHELL_MM) -> Filling:
+    """The cavity that a balloon left, and beyond it the bone around, as far as the volume reaches."""
+    if cavity.shape != model.solid.shape or not cavity.any():
+        raise ValueError(f"a cavity in the model's grid of {model.solid.shape} voxels is needed; got {cavity.shape}.")
+    size = distance_transform_edt(~cavity, sampling=model.solid.spacing_mm)
+    return filled("in and about the cavity", model, np.asarray(size), ml=ml, shell_mm=shell_mm)
+
+
 def filled(
     name: str,
     model: BoneModel,

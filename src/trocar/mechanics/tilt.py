@@ -53,6 +53,10 @@ class Platen:
         arms = np.array([1.0, self.about_mm[0] - j, i - self.about_mm[1]])
         return float(arms @ self.motion(force_n, through_mm))
 
+    def bending_n_mm_deg(self, motion: int) -> float:
+        """Moment for each degree of leaning forward (1) or to the left (2), the plate free to move otherwise."""
+        return float(np.radians(1.0) / np.linalg.inv(self.stiffness)[motion, motion])
+
     def displacement_mm(self, force_n: float, through_mm: tuple[float, float] | None = None) -> NDArray[np.float64]:
         """The displacements of all nodes ``[c, k, j, i]`` under that force."""
         shares = self.motion(force_n, through_mm) / _UNITS
@@ -60,15 +64,18 @@ class Platen:
         return sum(parts, np.zeros_like(self.cases[0].displacement_mm))
 
     def measures(self, force_n: float = TILT_N, through_mm: tuple[float, float] | None = None) -> tuple[Measure, ...]:
-        """Tilt forward and to the left, and the stiffness of a body that is free to tilt."""
+        """Tilt forward and to the left, the stiffness of a body that is free to tilt, and those in bending."""
         where = "middle of the body" if through_mm is None else f"place {through_mm[0]:.1f}, {through_mm[1]:.1f} mm"
         method = f"Rigid sliding plate, free to tilt, {force_n:g} N straight down through the {where}."
         _, forward, left = np.degrees(self.motion(force_n, through_mm))
         free = force_n / self.sink_mm(force_n, through_mm)
+        bent = "Moment a degree of a rigid sliding plate that carries no force; backward as forward, right as left."
         return (
             Measure("tilt_forward", float(forward), "deg", method=f"{method} Positive where the front sinks."),
             Measure("tilt_left", float(left), "deg", method=f"{method} Positive where the patient's left sinks."),
             Measure("stiffness_tilting", free, "N/mm", method=method),
+            Measure("bending_forward", self.bending_n_mm_deg(1) / 1000.0, "N.m/deg", method=bent),
+            Measure("bending_sideways", self.bending_n_mm_deg(2) / 1000.0, "N.m/deg", method=bent),
         )
 
 

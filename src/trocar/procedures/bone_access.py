@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from trocar.anatomy.bone import Calibration
 from trocar.anatomy.patient import Anatomy
 from trocar.geometry import Side
 from trocar.measure import Finding, Measure, Severity
@@ -106,9 +107,16 @@ class BoneAccess(Procedure):
         """Concerns about the labels and about the best option."""
         return (*_unchecked(self.not_checked(anatomy)), *_uncertain_hand(options[0]))
 
-    def bone(self, plan: Plan, ends: Ends) -> BoneModel:
+    def bone(self, plan: Plan, ends: Ends, calibration: Calibration | None = None) -> BoneModel:
         """The planned vertebra as a solid, as this procedure's simulation sees it."""
-        return bone_model(plan.anatomy, self.level, law=self.bone_law, spacing_mm=self.model_voxel_mm, ends=ends)
+        return bone_model(
+            plan.anatomy,
+            self.level,
+            law=self.bone_law,
+            calibration=calibration,
+            spacing_mm=self.model_voxel_mm,
+            ends=ends,
+        )
 
     def _target(self) -> TargetZone | None:
         """Where the tip belongs; None for the anterior-middle third."""

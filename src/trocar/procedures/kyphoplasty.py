@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from trocar.anatomy.bone import calibrated
 from trocar.anatomy.patient import Anatomy
 from trocar.anatomy.vertebra import Vertebra
 from trocar.errors import NoSafeTrajectory
@@ -14,11 +15,13 @@ from trocar.measure import Finding, Measure, Range, Severity, Status
 from trocar.mechanics.balloon import Inflation, Stop, inflate
 from trocar.mechanics.balloon_place import Placed, room_measures
 from trocar.mechanics.endplate_lift import lift
+from trocar.mechanics.filling import about_cavity
 from trocar.mechanics.model import Ends
 from trocar.mechanics.reduction import angle_measures, cavity_measure, filling_measures, height_measures, lost_mm
 from trocar.planning.candidates import TargetZone
 from trocar.planning.instrument import BALLOONS, PSI_MPA, Balloon, Needle
 from trocar.planning.ranking import STEADY
+from trocar.procedures.before_and_after import BeforeAndAfter
 from trocar.procedures.bone_access import BoneAccess
 from trocar.treatment import Option, Plan, Progress, Simulation, choice, quantity, silent
 
@@ -91,10 +94,14 @@ class Kyphoplasty(BoneAccess):
         return (*told, Finding(Severity.NOTE, text, "heights against its own posterior wall and the neighbours'"))
 
     def simulate(self, plan: Plan, progress: Progress = silent) -> Simulation:
-        """Fill the balloons of the best option, lift the endplates, empty them again."""
+        """Fill the balloons of the best option, lift the endplates, empty them again, and load what cement makes of it.
+
+        The vertebra is loaded in the shape that CT shows. Raises ``ValueError`` for more cement than its body holds.
+        """
         anatomy, vertebra = plan.anatomy, plan.anatomy.vertebra(self.level)
         progress("modelling the bone")
-        model = self.bone(plan, Ends.EMBEDDED)
+        line = calibrated(anatomy)
+        model = self.bone(plan, Ends.EMBEDDED, line)
         lost = lost_mm(anatomy, vertebra)
         inflations = inflate(
             model,
@@ -123,12 +130,17 @@ class Kyphoplasty(BoneAccess):
         }
         cavity = cavity_measure(inflations, raised)
         regained = height_measures(vertebra, raised, lost) + angle_measures(vertebra, raised)
+        capped = self.bone(plan, Ends.CAPS, line)
+        room = volumes["cavity"].onto(capped.volume(capped.parts, "label")).array.astype(bool)
+        filling = about_cavity(capped, room, ml=self.cement_volume_ml)
+        loaded = BeforeAndAfter.of(vertebra, capped, filling, progress)
         return replace(
             found,
-            status=raised.status,
-            volumes=volumes,
-            measures=(*found.measures, cavity, *regained),
-            findings=(*found.findings, *_cement(self.cement_volume_ml, cavity)),
+            status=raised.status if raised.status is not Status.SUCCESS else loaded.status,
+            volumes={**volumes, **loaded.volumes},
+            series={**found.series, "section": loaded.found.sections()},
+            measures=(*found.measures, cavity, *regained, *loaded.measures),
+            findings=(*found.findings, *_cement(self.cement_volume_ml, cavity), *loaded.findings),
         )
 
     def _ways(self, anatomy: Anatomy) -> tuple[Option, ...]:

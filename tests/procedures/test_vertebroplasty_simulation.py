@@ -130,3 +130,19 @@ def test_what_is_computed_is_told() -> None:
     trocar.simulate(planned(), said.append)
     assert said[0] == "building the bone model"
     assert any("cement" in s for s in said)
+
+
+def test_what_the_cement_changes_in_the_neighbour_is_told_when_asked_for() -> None:
+    found = simulated(adjacent_level="below")
+    (pressure,) = (m for m in found.measures if m.name == "neighbour_endplate_pressure_change")
+    assert pressure.unit == "%"
+    assert pressure.low is not None
+    assert "L2" in pressure.method
+    # at equal force the mean pressure on a plate can't change by much: the force is the same
+    assert abs(pressure.value) < 5.0
+    assert "neighbour_endplate_pressure_change" not in {m.name for m in simulated().measures}
+
+
+def test_without_a_neighbour_the_reader_is_told_that_nothing_is_known() -> None:
+    found = simulated(adjacent_level="above")
+    assert any("No whole vertebra above L1" in f.text for f in found.findings)

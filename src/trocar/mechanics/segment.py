@@ -8,8 +8,10 @@ model tells is how load passes through bodies and disc in compression, before an
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum, IntEnum
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +23,14 @@ from trocar.anatomy.patient import Anatomy
 from trocar.anatomy.vertebra import Part, Vertebra
 from trocar.errors import LevelError
 from trocar.geometry import Pose, unit
-from trocar.measure import Finding, Measure, Range, Severity
+from trocar.measure import Finding, Measure, Range, Severity, Status
+from trocar.mechanics.answers import TOLD_N, bounded, press
 from trocar.mechanics.ends import CAP_MM, Endplate, cap, cap_layers, endplates
 from trocar.mechanics.loads import Load, resultant
 from trocar.mechanics.model import SPACING, BoneModel, Ends, Tissue, one_piece, placed_at, solid_of, tight
 from trocar.mechanics.resample import grid_around, hu_on, parts_on
-from trocar.physics.elasticity import Deformation
+from trocar.mechanics.scenario import Scenario
+from trocar.physics.elasticity import Deformation, deform
 from trocar.physics.materials import DEFAULT_LAW, NUCLEUS, Density, converted
 from trocar.physics.solid import Solid
 from trocar.volume import Volume
@@ -36,6 +40,8 @@ from trocar.volume import Volume
 NUCLEUS_SHARE = 0.43
 #: What may stand for the nucleus, from a torn one to one under pressure.
 NUCLEUS_MPA = Range(0.1, 50.0, "MPa")
+#: A nucleus that carries its load as a healthy one does; see :func:`segment_model`.
+PRESSED_NUCLEUS_MPA = 20.0
 #: The layer of bone under the disc that is told as the endplate, mm: bony endplate and the trabeculae it rests on.
 ENDPLATE_MM = 2.0
 #: Above this share of columns where the two labels touch the disc is narrow enough to say so.
@@ -166,6 +172,31 @@ def changes(before: tuple[Measure, ...], after: tuple[Measure, ...]) -> tuple[Me
         Measure(f"{a.name}_change", 100.0 * (b.value / a.value - 1.0), "%", method=a.method)
         for a, b in zip(before, after, strict=True)
     )
+
+
+def load_transfer(
+    segment: Segment, treat: Callable[[BoneModel], Scenario], force_n: float = TOLD_N
+) -> tuple[tuple[Measure, ...], Status]:
+    """What treating one level changes in the neighbour and the disc at equal force, per cent; and how it ended.
+
+    Once with the segment's nucleus and once with one under pressure (:data:`PRESSED_NUCLEUS_MPA`), which bound each
+    other.
+    """
+    told: list[tuple[Measure, ...]] = []
+    for nucleus in (None, PRESSED_NUCLEUS_MPA):
+        model = segment.model if nucleus is None else _softer_or_stiffer(segment.model, nucleus)
+        before = press(model)
+        after = press(treat(model).model, solve=partial(deform, start_mm=before.deformation.displacement_mm))
+        for loaded in (before, after):
+            if loaded.status is not Status.SUCCESS:
+                return (), loaded.status
+        both = (transfer(segment.treated_as(a.model), a.deformation, force_n) for a in (before, after))
+        told.append(changes(*both))
+    return bounded(told[0], told[1:], "soft and pressurised nucleus"), Status.SUCCESS
+
+
+def _softer_or_stiffer(model: BoneModel, nucleus_mpa: float) -> BoneModel:
+    return replace(model, solid=_with_nucleus(model.solid, nucleus_mpa))
 
 
 def _told(region: Region, where: Bools, pressure: Floats, energy: Floats, how: str) -> tuple[Measure, ...]:

@@ -6,14 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from trocar.mechanics.filling import about_tips
-from trocar.mechanics.model import Ends
-from trocar.mechanics.scenario import Scenario
+from trocar.anatomy.levels import neighbours
+from trocar.measure import Finding, Measure, Severity, Status
+from trocar.mechanics.filling import Filling, about_tips
+from trocar.mechanics.model import BoneModel, Ends
+from trocar.mechanics.scenario import Scenario, augmented
+from trocar.mechanics.segment import load_transfer, segment_model
 from trocar.mechanics.sweep import Sweep, fillings, sweep
 from trocar.procedures.before_and_after import BeforeAndAfter
 from trocar.procedures.bone_access import BoneAccess
 from trocar.treatment import Plan, Progress, Simulation, choice, silent
 
+#: Voxel of a model of two vertebrae and their disc, at least.
+SEGMENT_VOXEL_MM = 1.5
 #: Fillings that are compared with the planned one, percent of the body's volume.
 COMPARED_PERCENT = (5.0, 10.0, 15.0, 20.0, 25.0)
 
@@ -47,24 +52,46 @@ class Vertebroplasty(BoneAccess):
     )
 
     compare_fillings: str = choice("yes", ("yes", "no"), "Simulation: also other places and volumes of cement.")
+    adjacent_level: str = choice(
+        "none", ("none", "above", "below"), "Simulation: also what the cement changes in a neighbour and the disc."
+    )
 
     def simulate(self, plan: Plan, progress: Progress = silent) -> Simulation:
         """What the planned cement gives the vertebra; raises ``ValueError`` for more than its body holds."""
         progress("building the bone model")
         model = self.bone(plan, Ends.CAPS)
-        filling = about_tips(model, plan.best.trajectories, ml=self.cement_volume_ml)
+        filling = self._filling(model, plan)
         loaded = BeforeAndAfter.of(plan.anatomy.vertebra(self.level), model, filling, progress)
         swept = self._swept(loaded.before, progress)
-        status = next((s for s in (loaded.status, *(w.status for w in swept)) if s.value), loaded.status)
+        beside, told, ended = self._beside(plan, progress)
+        status = next((s for s in (loaded.status, *(w.status for w in swept), ended) if s.value), Status.SUCCESS)
         return Simulation(
             plan,
             status,
             loaded.volumes,
             {"section": loaded.found.sections()} | ({"sweep": _table(swept[0])} if swept else {}),
-            loaded.measures,
-            (*model.findings, *loaded.findings),
+            (*loaded.measures, *beside),
+            (*model.findings, *loaded.findings, *told),
             self.references,
         )
+
+    def _beside(self, plan: Plan, progress: Progress) -> tuple[tuple[Measure, ...], tuple[Finding, ...], Status]:
+        """What the cement changes in a neighbour, if that is asked for."""
+        if self.adjacent_level == "none":
+            return (), (), Status.SUCCESS
+        near = neighbours(self.level, frozenset(plan.anatomy.whole_levels))[self.adjacent_level == "below"]
+        if near is None:
+            text = f"No whole vertebra {self.adjacent_level} {self.level}: what the cement changes there is not known."
+            return (), (Finding(Severity.NOTE, text, "the scan or the labels end there"),), Status.SUCCESS
+        progress(f"loading {self.level} with {near} and their disc")
+        segment = segment_model(
+            plan.anatomy, self.level, near, law=self.bone_law, spacing_mm=max(self.model_voxel_mm, SEGMENT_VOXEL_MM)
+        )
+        measures, status = load_transfer(segment, lambda model: augmented(model, self._filling(model, plan)))
+        return measures, segment.model.findings, status
+
+    def _filling(self, model: BoneModel, plan: Plan) -> Filling:
+        return about_tips(model, plan.best.trajectories, ml=self.cement_volume_ml)
 
     def _swept(self, before: Scenario, progress: Progress) -> tuple[Sweep, ...]:
         """Other places and volumes of cement, if they are asked for."""

@@ -23,6 +23,7 @@ from trocar.io.phantom_files import write_phantom
 from trocar.io.plan_file import read_plan
 from trocar.io.simulation_file import read_simulation
 from trocar.measure import Finding, Measure, Severity, Status
+from trocar.procedures.kyphoplasty import Kyphoplasty
 from trocar.procedures.vertebroplasty import Vertebroplasty
 from trocar.treatment import Plan, Procedure, Progress, Simulation
 from trocar.volume import Volume
@@ -222,6 +223,21 @@ def test_export_hands_the_model_to_another_solver_with_the_answer(files: Files, 
     assert "*BOUNDARY" in text
 
 
+def test_export_takes_the_planned_cement_along(files: Files, planned: Path, tmp_path: Path) -> None:
+    def force(*more: object) -> float:
+        deck = tmp_path / f"L2-{len(more)}.inp"
+        result = trocar("export", planned, files.scan, "--labels", files.labels, "--out", deck, "--json", *more)
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)["force_n"]
+
+    assert force("--cement") > 1.1 * force()
+
+
+def test_the_cement_of_a_cavity_nobody_has_made_is_refused() -> None:
+    with pytest.raises(click.UsageError, match="kyphoplasty lies is known once it is simulated"):
+        with_bone(Kyphoplasty("L2"), cement=True)  # type: ignore[arg-type]
+
+
 def test_an_export_nobody_reads_is_refused(planned: Path) -> None:
     result = trocar("export", planned, "nowhere", "--labels", "nothing", "--out", "model.stl")
     assert result.exit_code == 2
@@ -230,7 +246,7 @@ def test_an_export_nobody_reads_is_refused(planned: Path) -> None:
 
 def test_a_procedure_without_bone_has_nothing_to_export() -> None:
     with pytest.raises(click.UsageError, match="Procedure has no model of the bone"):
-        with_bone(Procedure("L2"))  # type: ignore[arg-type]
+        with_bone(Procedure("L2"), cement=False)  # type: ignore[arg-type]
 
 
 def test_a_procedure_that_only_plans_is_refused_before_anything_is_read(

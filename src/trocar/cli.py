@@ -507,6 +507,7 @@ def simulation_lines(simulation: Simulation) -> list[str]:
 @click.argument("plan_json", type=A_PATH)
 @images
 @click.option("-o", "--out", required=True, type=A_PATH, help="File to write: .inp for CalculiX, .h5 for ParOSol.")
+@click.option("--cement", is_flag=True, help="With the planned cement in it; otherwise as scanned.")
 @as_json
 @talk
 def export_command(
@@ -517,23 +518,24 @@ def export_command(
     scheme: tuple[str, ...],
     series: str | None,
     out: Path,
+    cement: bool,
     json_: bool,
     verbose: bool,
     quiet: bool,
 ) -> None:
     """Write the planned vertebra under axial load for another solver, and print Trocar's own answer.
 
-    So that a sceptic can check: same voxels, moduli and supports; the vertebra as scanned, between PMMA caps.
+    So that a sceptic can check: same voxels, moduli and supports; the vertebra between PMMA caps.
     """
     from trocar.io.plan_file import read_plan
 
     progress = Progress(verbose, quiet)
     write = peer_writer(out)
     before = read_plan(plan_json)
-    procedure = with_bone(before.procedure)
+    procedure = with_bone(before.procedure, cement)
     planned = with_its_images(before, scan, input_, labels, scheme, series, progress)
     with progress.stage("building and loading the model"):
-        loaded = loaded_vertebra(procedure, planned)
+        loaded = loaded_vertebra(procedure, planned, cement)
     with progress.stage(f"writing {out}"), callers_mistake():
         write(loaded.model.solid, loaded.deformation.boundary, out)
     show_export(loaded, out, json_)
@@ -552,22 +554,31 @@ def peer_writer(out: Path) -> Callable[[Solid, Boundary, Path], Path]:
     raise click.UsageError(f"{out.name!r} ends in neither .inp (CalculiX) nor .h5 (ParOSol).")
 
 
-def with_bone(procedure: Procedure) -> BoneAccess:
-    """The procedure, if it has a model of the bone; another is a usage error."""
+def with_bone(procedure: Procedure, cement: bool) -> BoneAccess:
+    """The procedure, if it has a model of the bone, and of its cement if asked for; another is a usage error."""
     from trocar.procedures.bone_access import BoneAccess
+    from trocar.procedures.vertebroplasty import Vertebroplasty
 
     if not isinstance(procedure, BoneAccess):
         raise click.UsageError(f"{procedure.name or type(procedure).__name__} has no model of the bone to export.")
+    if cement and not isinstance(procedure, Vertebroplasty):
+        raise click.UsageError(f"--cement: where the cement of a {procedure.name} lies is known once it is simulated.")
     return procedure
 
 
-def loaded_vertebra(procedure: BoneAccess, plan: Plan) -> Loaded:
-    """The planned vertebra between PMMA caps under axial compression, solved."""
+def loaded_vertebra(procedure: BoneAccess, plan: Plan, cement: bool) -> Loaded:
+    """The planned vertebra between PMMA caps under axial compression, solved, with its cement if asked for."""
     from trocar.measure import Status
     from trocar.mechanics.answers import press
     from trocar.mechanics.model import Ends
+    from trocar.mechanics.scenario import augmented
+    from trocar.procedures.vertebroplasty import Vertebroplasty
 
-    loaded = press(procedure.bone(plan, Ends.CAPS))
+    model = procedure.bone(plan, Ends.CAPS)
+    if cement and isinstance(procedure, Vertebroplasty):
+        with callers_mistake():
+            model = augmented(model, procedure.filling(model, plan)).model
+    loaded = press(model)
     if loaded.status is not Status.SUCCESS:
         raise SimulationError(loaded.status.value)
     return loaded

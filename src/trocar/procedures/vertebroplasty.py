@@ -60,7 +60,7 @@ class Vertebroplasty(BoneAccess):
         """What the planned cement gives the vertebra; raises ``ValueError`` for more than its body holds."""
         progress("building the bone model")
         model = self.bone(plan, Ends.CAPS)
-        filling = self._filling(model, plan)
+        filling = self.filling(model, plan)
         loaded = BeforeAndAfter.of(plan.anatomy.vertebra(self.level), model, filling, progress)
         swept = self._swept(loaded.before, progress)
         beside, told, ended = self._beside(plan, progress)
@@ -87,10 +87,11 @@ class Vertebroplasty(BoneAccess):
         segment = segment_model(
             plan.anatomy, self.level, near, law=self.bone_law, spacing_mm=max(self.model_voxel_mm, SEGMENT_VOXEL_MM)
         )
-        measures, status = load_transfer(segment, lambda model: augmented(model, self._filling(model, plan)))
+        measures, status = load_transfer(segment, lambda model: augmented(model, self.filling(model, plan)))
         return measures, segment.model.findings, status
 
-    def _filling(self, model: BoneModel, plan: Plan) -> Filling:
+    def filling(self, model: BoneModel, plan: Plan) -> Filling:
+        """The planned cement in a model of the planned vertebra; raises ``ValueError`` for more than it holds."""
         return about_tips(model, plan.best.trajectories, ml=self.cement_volume_ml)
 
     def _swept(self, before: Scenario, progress: Progress) -> tuple[Sweep, ...]:

@@ -587,6 +587,9 @@ class TestEnding:
         assert (answer.iterations, answer.status) == (0, Status.SUCCESS)
         assert not answer.displacement_mm.any()
         assert not answer.reaction_n.any()
+        guessed = deform(solid, held(solid), start_mm=deform(solid, moved(solid)).displacement_mm)
+        assert guessed.status is Status.SUCCESS
+        assert not guessed.displacement_mm.any()
 
     def test_what_stands_in_a_void_does_not_matter(self) -> None:
         solid = random_body((8, 7, 6), 2)

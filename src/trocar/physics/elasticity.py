@@ -117,8 +117,10 @@ def deform(
 class Equilibrium:
     """A supported solid, ready to be solved for one load after another.
 
-    Use as a context: ``with Equilibrium(solid, boundary) as body: body.solve()``. The grids are made once; loads and
-    the size of the prescribed displacements may change from solve to solve, the solid and the supports may not.
+    Use as a context: ``with Equilibrium(solid, boundary) as body: body.solve()``; outside one it works on one thread.
+    The grids are made once; loads and the size of the prescribed displacements may change from solve to solve, the
+    solid and the supports may not. Its working space holds one solve at a time; several bodies may be solved side by
+    side.
     """
 
     def __init__(self, solid: Solid, boundary: Boundary, *, threads: int | None = None) -> None:
@@ -197,7 +199,7 @@ class Equilibrium:
         x, residual = np.zeros(grid.size), np.zeros(grid.size)
         x[grid.places(boundary.displaced)] = boundary.displacement_mm
         load_norm = self.residual_of(boundary, x, residual)
-        if start_mm is not None:
+        if start_mm is not None and load_norm > 0.0:  # a body that nothing loads stays where it is
             grid.view(x)[:] = start_mm
             x[grid.places(boundary.displaced)] = boundary.displacement_mm
             self.residual_of(boundary, x, residual)

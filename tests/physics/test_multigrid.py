@@ -70,6 +70,13 @@ class TestPieces:
                     several.each(lambda n: 1 // n, [(1,), (0,), (2,)])
         assert sorted(done) == sorted([*range(7)] * 2)
 
+    def test_a_crew_works_on_after_a_block_that_failed(self) -> None:
+        crew, done = Crew(3), list[int]()
+        with pytest.raises(ZeroDivisionError), crew.at_work():
+            crew.each(lambda n: 1 // n, [(1,), (0,)])
+        crew.each(done.append, ((n,) for n in range(3)))
+        assert done == [0, 1, 2]
+
     def test_sums_and_products_of_vectors(self) -> None:
         solid = random_cube(9)
         vectors, grid = Equilibrium(solid, moved(solid), threads=1).vectors, Grid(solid.nodes)

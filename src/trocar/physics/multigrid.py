@@ -146,9 +146,11 @@ class Crew:
         if self.threads == 1:
             yield self
             return
-        with ThreadPoolExecutor(self.threads) as self._pool:
-            yield self
-        self._pool = None
+        try:
+            with ThreadPoolExecutor(self.threads) as self._pool:
+                yield self
+        finally:
+            self._pool = None
 
     def each(self, work: Callable[..., None], calls: Iterable[tuple[Any, ...]]) -> None:
         """Call ``work`` with each of ``calls``."""

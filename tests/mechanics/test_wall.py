@@ -6,12 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation
 
 from trocar.anatomy.vertebra import Part
 from trocar.mechanics.answers import Loaded, press
+from trocar.mechanics.lesion import lesion_at
 from trocar.mechanics.loads import Contact, Load
 from trocar.mechanics.model import BoneModel, Ends, Tissue
-from trocar.mechanics.scenario import lysed
+from trocar.mechanics.scenario import ablated, lysed
 from trocar.mechanics.wall import bulge_mm, hoop_strain, narrowing_mm, posterior_wall, wall_measures
 from trocar.physics.elasticity import deform
 from trocar.physics.solid import Boundary
@@ -28,6 +31,11 @@ def ring() -> BoneModel:
     parts[:, 6:10, 2:6] = Part.CANAL
     tissue = np.where(parts == Part.CANAL, int(Tissue.VOID), int(Tissue.BONE))
     return model_of(np.full(parts.shape, 500.0), tissue, parts, poisson=POISSON, ends=Ends.PLATES)
+
+
+def ball(model: BoneModel) -> NDArray[np.bool_]:
+    """A ball of a tenth of the body, well under its surface."""
+    return lesion_at(model, (0.5, 0.5, 0.5), 10.0, shell_mm=4.0)
 
 
 def shortened(model: BoneModel) -> Loaded:
@@ -72,6 +80,15 @@ def test_a_lean_is_no_bulge() -> None:
     leaning = replace(loaded, deformation=replace(loaded.deformation, displacement_mm=shifted))
     for field in (bulge_mm, narrowing_mm):
         assert np.nanmax(np.abs(field(leaning) - field(loaded))) < 1e-9
+
+
+def test_the_wall_of_a_hollow_inside_is_no_side_wall() -> None:
+    model = vertebra(mm=2.0)
+    hollow = ball(model)
+    loaded = press(ablated(model, hollow).model)
+    beside = binary_dilation(hollow) & ~hollow
+    assert not np.isfinite(bulge_mm(loaded)[beside]).any()
+    assert np.isfinite(bulge_mm(loaded)).any()
 
 
 def test_the_measures_grow_with_the_force() -> None:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from trocar.anatomy.vertebra import Part
 from trocar.measure import Measure
 from trocar.mechanics.answers import TOLD_N, Loaded
-from trocar.mechanics.filling import Mask
+from trocar.mechanics.filling import Mask, body_of
 from trocar.mechanics.loads import Load
 from trocar.mechanics.model import BoneModel
 
@@ -55,10 +55,11 @@ def wall_measures(loaded: Loaded, force_n: float = TOLD_N) -> tuple[Measure, ...
 def bulge_mm(loaded: Loaded) -> Field:
     """Outward displacement at the body's free side faces, the greatest of a voxel's; NaN elsewhere, ``[k, j, i]``."""
     model, moved = loaded.model, _against_slice(loaded)
+    closed = model.solid.filled | body_of(model)  # the wall of a hollow inside the body is no side wall
     out = np.full(model.solid.shape, np.nan)
     for component, spacing in ((1, model.solid.spacing_mm[1]), (2, model.solid.spacing_mm[2])):
         for step in (-1, 1):
-            free = model.body & ~_neighbour(model.solid.filled, component, step)
+            free = model.body & ~_neighbour(closed, component, step)
             outward = _radial(moved, model, component, step, spacing)
             out = np.where(free, np.fmax(out, outward), out)
     return out

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from trocar.physics.solid import LARGEST_POISSON, MOST_MATERIALS, Boundary, Material, Solid
+from trocar.physics.solid import LARGEST_POISSON, MOST_MATERIALS, Boundary, Material, Solid, nodes_of
 
 from .peer_problems import ORTHOTROPIC
 
@@ -193,3 +193,9 @@ class TestBoundary:
         assert np.all(twice.force_n == -6.0)
         assert np.array_equal(twice.displaced, both.displaced)
         assert np.array_equal(twice.loaded, both.loaded)
+
+
+def test_the_nodes_of_voxels_are_their_corners() -> None:
+    voxels = np.zeros((2, 3, 4), bool)
+    voxels[0, 2, 3] = voxels[1, 2, 3] = True
+    assert np.argwhere(nodes_of(voxels)).tolist() == [[k, j, i] for k in (0, 1, 2) for j in (2, 3) for i in (3, 4)]

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trocar import __version__
-from trocar.io.peer_model import acting, is_isotropic, used_nodes, written_whole
-from trocar.physics.solid import Boundary, Material, Solid
+from trocar.io.peer_model import acting, is_isotropic, written_whole
+from trocar.physics.solid import Boundary, Material, Solid, nodes_of
 
 #: Offsets along k, j, i of an element's nodes in the order CalculiX counts them: round the bottom face, then the top.
 CORNERS = ((0, 0, 0), (0, 0, 1), (0, 1, 1), (0, 1, 0), (1, 0, 0), (1, 0, 1), (1, 1, 1), (1, 1, 0))
@@ -67,7 +67,7 @@ def _heading(solid: Solid) -> bytes:
 
 
 def _write_nodes(file: BinaryIO, solid: Solid) -> None:
-    used = np.flatnonzero(used_nodes(solid))
+    used = np.flatnonzero(nodes_of(solid.filled))
     width = len(str(int(np.prod(solid.nodes))))
     k, j, i = np.unravel_index(used, solid.nodes)
     hk, hj, hi = solid.spacing_mm

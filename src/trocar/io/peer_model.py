@@ -1,4 +1,4 @@
-"""What every file for another solver needs: the nodes in use, a boundary that is acted on, and a file written whole."""
+"""What every file for another solver needs: a boundary that is acted on, and a file written whole."""
 
 from __future__ import annotations
 
@@ -9,22 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trocar.errors import OutputError
-from trocar.physics.solid import Boundary, Material, Solid
+from trocar.physics.solid import Boundary, Material, Solid, nodes_of
 
 #: Relative difference of moduli below which a law counts as the same along every axis (rounding, no more).
 SAME = 1e-9
-
-
-def used_nodes(solid: Solid) -> NDArray[np.bool_]:
-    """The nodes ``[k, j, i]`` that belong to a voxel of material."""
-    used = np.zeros(solid.nodes, bool)
-    k, j, i = solid.shape
-    for a, b, c in np.ndindex(2, 2, 2):
-        used[a : a + k, b : b + j, c : c + i] |= solid.filled
-    return used
 
 
 def acting(solid: Solid, boundary: Boundary) -> Boundary:
@@ -34,7 +24,7 @@ def acting(solid: Solid, boundary: Boundary) -> Boundary:
     """
     if boundary.nodes != solid.nodes:
         raise ValueError(f"the boundary is of a box with {boundary.nodes} nodes, the solid's has {solid.nodes}.")
-    used = used_nodes(solid)
+    used = nodes_of(solid.filled)
     held = used.reshape(-1)[boundary.displaced % used.size]
     loaded, place = np.unique(boundary.loaded, return_inverse=True)
     empty = loaded[~used.reshape(-1)[loaded % used.size]]

@@ -30,7 +30,7 @@ from trocar.mechanics.scenario import Crush, fractured
 from trocar.physics.cavity import opened_mm3, pressed
 from trocar.physics.elasticity import Deformation, deform
 from trocar.physics.materials import Density, spread_mpa
-from trocar.physics.solid import Boundary, Solid
+from trocar.physics.solid import Boundary, Solid, nodes_of
 
 #: What crushed bone keeps of its modulus. Keaveny TM, Wachtel EF, Kopperdahl DL, J Orthop Res 1999;17:346-353 report
 #: losses up to 91 % after overloading to strains of 5 %: from memory, unverified.
@@ -133,8 +133,7 @@ def _held(solid: Solid) -> Boundary:
     The hindmost node is held whole, the foremost sideways and upright, one at the side upright: no more than floating
     is prevented, and no strain.
     """
-    nodes = _touched(solid.filled)
-    place = np.argwhere(nodes)
+    place = np.argwhere(nodes_of(solid.filled))
     middle = place.mean(axis=0)
     back, front, side = (
         place[np.lexsort((*np.abs(place - middle).T, key))[0]] for key in (-place[:, 1], place[:, 1], -place[:, 2])
@@ -144,15 +143,6 @@ def _held(solid: Solid) -> Boundary:
         (Boundary.displace(_only(solid.nodes, node), axis, 0.0) for node, axes in held for axis in axes),
         Boundary(solid.nodes),
     )
-
-
-def _touched(filled: Mask) -> Mask:
-    """The nodes of filled voxels."""
-    nodes = np.zeros([n + 1 for n in filled.shape], bool)
-    k, j, i = filled.shape
-    for a, b, c in np.ndindex(2, 2, 2):
-        nodes[a : a + k, b : b + j, c : c + i] |= filled
-    return nodes
 
 
 def _only(shape: tuple[int, int, int], node: NDArray[np.intp]) -> Mask:

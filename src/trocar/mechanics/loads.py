@@ -28,7 +28,7 @@ from trocar.measure import Status
 from trocar.mechanics.ends import Endplate, endplates
 from trocar.mechanics.model import BoneModel, Ends, Tissue
 from trocar.physics.elasticity import Deformation, deform
-from trocar.physics.solid import Boundary, Solid
+from trocar.physics.solid import Boundary, Solid, nodes_of
 
 #: Axial compression unless another is asked for, mm: that of the published VerSe models (Bonelab, spineFE-benchmark).
 COMPRESSION_MM = 0.2
@@ -226,7 +226,7 @@ def _cap_faces(caps: Bools) -> tuple[Bools, Bools]:
     faces = []
     for layer, plane in ((layers[-1], layers[-1] + 1), (layers[0], layers[0])):
         nodes = np.zeros(tuple(n + 1 for n in caps.shape), bool)
-        nodes[plane] = _corners(caps[layer][None])[0]
+        nodes[plane] = nodes_of(caps[layer][None])[0]
         faces.append(nodes)
     return faces[0], faces[1]
 
@@ -237,7 +237,7 @@ def _embedded(model: BoneModel, endplate: Endplate) -> Bools:
     k = np.arange(model.solid.shape[0])[:, None, None]
     surface = endplate.surface
     near = (k < surface) & (k >= surface - depth) if endplate.outward > 0 else (k >= surface) & (k < surface + depth)
-    return _corners(near & endplate.footprint & model.body)
+    return nodes_of(near & endplate.footprint & model.body)
 
 
 def _touched(model: BoneModel, endplate: Endplate) -> Bools:
@@ -248,15 +248,6 @@ def _touched(model: BoneModel, endplate: Endplate) -> Bools:
     nodes = np.zeros(model.solid.nodes, bool)
     for j, i in np.argwhere(touched):
         nodes[endplate.surface[j, i], j : j + 2, i : i + 2] = True
-    return nodes
-
-
-def _corners(voxels: Bools) -> Bools:
-    """The nodes at the corners of voxels."""
-    nodes = np.zeros(tuple(n + 1 for n in voxels.shape), bool)
-    k, j, i = voxels.shape
-    for a, b, c in np.ndindex(2, 2, 2):
-        nodes[a : a + k, b : b + j, c : c + i] |= voxels
     return nodes
 
 

@@ -24,6 +24,7 @@ from trocar.mechanics.answers import TOLD_N, Loaded
 from trocar.mechanics.filling import Mask, body_of
 from trocar.mechanics.loads import Load
 from trocar.mechanics.model import BoneModel
+from trocar.physics.solid import nodes_of
 
 #: Without a canal in the model, the posterior wall is the back of this middle share of the body's width.
 WALL_SHARE = 0.5
@@ -125,10 +126,7 @@ def _neighbour(where: Mask, axis: int, step: int) -> Mask:
 def _against_slice(loaded: Loaded) -> Field:
     """Displacement of the nodes, less the mean in-plane displacement of the body in their plane, ``[c, k, j, i]``."""
     moved = loaded.deformation.displacement_mm.copy()
-    nodes = np.zeros(loaded.model.solid.nodes, bool)
-    k, j, i = loaded.model.solid.shape
-    for a, b, c in np.ndindex(2, 2, 2):
-        nodes[a : a + k, b : b + j, c : c + i] |= loaded.model.body
+    nodes = nodes_of(loaded.model.body)
     count = np.maximum(nodes.sum(axis=(1, 2)), 1)
     for component in (1, 2):
         moved[component] -= (np.where(nodes, moved[component], 0.0).sum(axis=(1, 2)) / count)[:, None, None]

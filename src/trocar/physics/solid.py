@@ -214,6 +214,15 @@ class Boundary:
         return Boundary(self.nodes, self.displaced, factor * self.displacement_mm, self.loaded, factor * self.force_n)
 
 
+def nodes_of(voxels: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The nodes at the corners of voxels, both ``[k, j, i]``."""
+    k, j, i = voxels.shape
+    nodes = np.zeros((k + 1, j + 1, i + 1), bool)
+    for a, b, c in np.ndindex(2, 2, 2):
+        nodes[a : a + k, b : b + j, c : c + i] |= voxels
+    return nodes
+
+
 def _shape(where: NDArray[np.bool_]) -> tuple[int, int, int]:
     k, j, i = where.shape
     return (k, j, i)

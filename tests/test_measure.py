@@ -29,6 +29,14 @@ def test_what_lies_outside_is_refused_with_value_bounds_and_owner(value: float) 
         (Measure("density", 131.2, "[hnsf'U]"), "131.2 HU"),
         (Measure("share", 0.000977, "1"), "0.00098"),
         (Measure("rest", 1e-18, "mm"), "0.0 mm"),
+        (Measure("rest", -1e-18, "1"), "0.0"),
+        (Measure("tilt", 0.0312, "deg"), "0.031°"),
+        (Measure("tilt", -0.0312, "deg", -0.05, 0.0), "-0.031 (-0.05 to 0.0)°"),
+        (Measure("strain", 0.000031, "%"), "0.000031 %"),
+        (Measure("gap", 0.0999, "mm"), "0.1 mm"),
+        (Measure("gap", -0.1, "mm"), "-0.1 mm"),
+        (Measure("gap", math.nan, "mm"), "nan mm"),
+        (Measure("gap", math.inf, "mm"), "inf mm"),
     ],
 )
 def test_a_measure_reads_as_people_write_it(measure: Measure, text: str) -> None:

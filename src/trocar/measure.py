@@ -50,6 +50,10 @@ def unit_text(unit: str) -> str:
     return _UNITS.get(unit, unit)
 
 
+#: Values below the first are printed with two significant digits; up to the second, a rest of rounding, as 0.
+SMALL, ROUNDING = 0.1, 1e-5
+
+
 @dataclass(frozen=True)
 class Measure:
     """One number: its name, value, UCUM unit, interval and how it was come by.
@@ -70,11 +74,18 @@ class Measure:
 
     def __str__(self) -> str:
         unit = unit_text(self.unit)
-        small = self.unit == "1" and 0.0 < abs(self.value) < 0.1
-        text = f"{self.value:.2g}" if small else f"{self.value + 0.0:.1f}"
+        text = _number(self.value)
         if self.low is not None and self.high is not None:
-            text += f" ({self.low:.1f} to {self.high:.1f})"
+            text += f" ({_number(self.low)} to {_number(self.high)})"
         return f"{text} {unit}".strip() if unit != "°" else f"{text}°"
+
+
+def _number(value: float) -> str:
+    """One decimal; two significant digits where that would hide a small value. Never "-0.0"."""
+    size = abs(value)
+    if size <= ROUNDING:
+        return "0.0"
+    return f"{value:.{1 - math.floor(math.log10(size))}f}".rstrip("0") if size < SMALL else f"{value:.1f}"
 
 
 @dataclass(frozen=True)

@@ -207,7 +207,7 @@ def make_simulation(plan: Plan, cement_mm: tuple[float, float, float] = CEMENT_M
 
 def make_answers() -> tuple[Measure, ...]:
     found = {"stiffness": ("N/mm", 11_240.0, 14_900.0), "strength_stiffness": ("N", 3310.0, 4388.0),
-             "strength_offset": ("N", 3105.0, 3960.0), "strength_axial_rigidity": ("N", 2890.0, 3050.0)}  # fmt: skip
+             "strength_offset": ("N", 3105.0, 3960.0), "strength_section": ("N", 2890.0, 3050.0)}  # fmt: skip
     loads = tuple(
         Measure(f"{name}_{scenario}", value, unit, 0.72 * value, 1.31 * value, "bone laws", f"{LAW}, {name}")
         for scenario, place in (("as_is", 1), ("augmented", 2))
@@ -216,8 +216,8 @@ def make_answers() -> tuple[Measure, ...]:
     )
     return (
         *loads,
-        Measure("tilt_as_is", 0.05, "deg", method="Turn of the loaded end about the left-right axis"),
-        Measure("tilt_augmented", 0.62, "deg", method="Turn of the loaded end about the left-right axis"),
+        Measure("tilt_forward_as_is", 0.05, "deg", method="Turn of the loaded end about the left-right axis"),
+        Measure("tilt_forward_augmented", 0.62, "deg", method="Turn of the loaded end about the left-right axis"),
         Measure("cement_volume", 3.5, "mL", method="As prescribed"),
         Measure("anterior_height_before", 19.2, "mm", 18.2, 20.2, "voxel", "At the front of the body"),
         Measure("anterior_height_after", 22.0, "mm", 20.1, 23.9, "bone laws", "At the front of the body"),

@@ -13,14 +13,10 @@ def _n(name: str, value: float = 1.0) -> Measure:
 
 def test_every_measure_is_sorted_by_what_it_answers():
     names = ("stiffness_as_is", "strength_stiffness_as_is", "strength_offset_as_is", "strength_section_as_is")
-    found = answers(_n(name) for name in (*names, "cement_volume", "tilt_as_is"))
+    found = answers(_n(name) for name in (*names, "cement_volume", "tilt_forward_as_is"))
     assert [list(by) for by in found.by.values()] == [["as_is"]] * 4
     assert list(found.by) == list(Question)
     assert [m.name for m in found.measures] == list(names)
-
-
-def test_axial_rigidity_is_another_name_of_the_weakest_section():
-    assert list(answers([_n("strength_axial_rigidity_as_is")]).by) == [Question.BY_SECTION]
 
 
 def test_another_stiffness_is_no_scenario():

@@ -109,14 +109,8 @@ def answers(measures: Iterable[Measure]) -> Answers:
 
 def _asked(measure: Measure) -> tuple[Question | None, str]:
     """What a measure answers and for which scenario; None where it is another kind of number."""
-    name = _usual(measure.name)
-    question = next((q for q in Question if name.startswith(f"{q.value}_")), None)
-    return question, name.removeprefix(f"{question.value}_") if question else ""
-
-
-def _usual(name: str) -> str:
-    """The strength of the weakest section is also called after what is weakest: its axial rigidity."""
-    return name.replace("strength_axial_rigidity_", "strength_section_")
+    question = next((q for q in Question if measure.name.startswith(f"{q.value}_")), None)
+    return question, measure.name.removeprefix(f"{question.value}_") if question else ""
 
 
 @dataclass(frozen=True)

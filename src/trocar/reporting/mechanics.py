@@ -92,7 +92,7 @@ def _plain_amount(measure: Measure) -> str:
 
 def _tables(simulation: Simulation, found: Answers) -> Iterable[Table]:
     rest = [m for m in simulation.measures if m not in found.measures]
-    yield _by_scenario(found, rest)
+    yield _by_scenario(found)
     yield _scenarios(found)
     yield _questions(found)
     yield _more_by_scenario(found, rest)
@@ -101,20 +101,14 @@ def _tables(simulation: Simulation, found: Answers) -> Iterable[Table]:
     yield _sweep(simulation)
 
 
-def _tilts(measures: Iterable[Measure]) -> dict[str, Measure]:
-    return {m.name.removeprefix("tilt_"): m for m in measures if m.name.startswith("tilt_")}
-
-
-def _by_scenario(found: Answers, rest: list[Measure]) -> Table:
+def _by_scenario(found: Answers) -> Table:
     """One row for each scenario, one column for each answer."""
-    tilts = {s: m for s, m in _tilts(rest).items() if s in found.scenarios}
     heads = ["Scenario"]
     for question, by in found.by.items():
         heads.append(f"{question.head}, {next(iter(by.values())).unit}")
         if question is Question.STIFFNESS:
             heads.append(f"of {scenario_words(found.reference).lower()}, %")
-    heads += ["Tilt, °"] if tilts else []
-    rows = tuple(_row(found, scenario, tilts) for scenario in found.scenarios)
+    rows = tuple(_row(found, scenario) for scenario in found.scenarios)
     remark = f"In brackets: {spread(found)}." if spread(found) else ""
     return Table("Stiffness and strength", tuple(heads), rows, tuple(range(1, len(heads))), remark, _even(len(heads)))
 
@@ -123,15 +117,13 @@ def _even(count: int) -> tuple[float, ...]:
     return (1.2, *(1.0,) * (count - 1))
 
 
-def _row(found: Answers, scenario: str, tilts: dict[str, Measure]) -> tuple[str, ...]:
+def _row(found: Answers, scenario: str) -> tuple[str, ...]:
     cells = [scenario_words(scenario)]
     for question, by in found.by.items():
         cells.append(_with_interval(by.get(scenario)))
         if question is Question.STIFFNESS:
             share = found.share(question, scenario)
             cells.append("–" if share is None else f"{100.0 * share:.0f}")
-    if tilts:
-        cells.append(_with_interval(tilts.get(scenario)))
     return tuple(cells)
 
 
@@ -199,10 +191,10 @@ def _scenario_of(measure: Measure, found: Answers) -> tuple[str, str] | None:
 
 
 def _more_by_scenario(found: Answers, rest: list[Measure]) -> Table:
-    """One row for each further measure, one column for each scenario; tilts stand with the answers."""
+    """One row for each further measure, one column for each scenario."""
     by: dict[str, dict[str, Measure]] = {}
     for measure in rest:
-        if (named := _scenario_of(measure, found)) is not None and named[0] != "tilt":
+        if (named := _scenario_of(measure, found)) is not None:
             by.setdefault(named[0], {})[named[1]] = measure
     how, all_of_them = shared_methods([list(each.values()) for each in by.values()])
     rows = tuple(

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from trocar.physics.cavity import Crushable, Ductile, densification_strain, opened_mm3, pressed, radius_of_mm
+from trocar.physics.cavity import (
+    Crushable,
+    Ductile,
+    densification_strain,
+    opened_mm3,
+    pressed,
+    radius_of_mm,
+    shell_ratio,
+)
 from trocar.physics.elasticity import deform
 from trocar.physics.solid import Boundary, Solid
 
@@ -97,7 +105,7 @@ def test_what_the_cavity_gains_the_shell_gives() -> None:
     front = rigid.front_mm(8.0, 3.0)
     gained = 8.0**3 - 3.0**3
     assert gained == pytest.approx(0.8 * (front**3 - 3.0**3), rel=1e-9)
-    assert rigid.front_mm(8.0) == pytest.approx(8.0 * rigid.shell_ratio, rel=1e-9)
+    assert rigid.front_mm(8.0) == pytest.approx(8.0 * shell_ratio(rigid.densification), rel=1e-9)
 
 
 def test_solid_is_conserved_through_crushing_with_an_elastic_surround() -> None:

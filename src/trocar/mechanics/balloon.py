@@ -2,7 +2,7 @@
 
 The balloon is the ellipsoid of its filling (:mod:`trocar.mechanics.balloon_place`). It crushes the bone around it: what
 it displaces is compacted into a shell whose outer surface, the front, encloses the ellipsoid
-``densification ** (-1/3)`` times as large (:mod:`trocar.physics.cavity`). The gauge shows the crushing stress at the
+:func:`trocar.physics.cavity.shell_ratio` times as large. The gauge shows the crushing stress at the
 front, carried in by the shell; cortex and endplates are not crushed but reached. Two balloons share the bone: each
 voxel belongs to the one that reaches it with less filling.
 
@@ -26,7 +26,7 @@ from trocar.mechanics.ends import endplates
 from trocar.mechanics.filling import SHELL_MM, body_of, inside, middles_mm
 from trocar.mechanics.model import BoneModel
 from trocar.mechanics.scenario import TISSUE_ASH_G_CC
-from trocar.physics.cavity import RELATIVE_DENSITY_RANGE, densification_strain
+from trocar.physics.cavity import RELATIVE_DENSITY_RANGE, densification_strain, shell_ratio
 from trocar.physics.materials import LAWS, YIELD_STRAIN, Density, converted
 
 #: Steps of the filling at which pressure is read.
@@ -142,7 +142,7 @@ def swell_of(model: BoneModel, where: Mask) -> float:
     """Front over balloon: from the mean densification strain of the bone there, in all directions alike."""
     ash = float(np.mean(converted(model.density_g_cc[where], Density.K2HPO4, Density.ASH)))
     relative = float(np.clip(ash / TISSUE_ASH_G_CC, RELATIVE_DENSITY_RANGE.low, RELATIVE_DENSITY_RANGE.high))
-    return float(densification_strain(relative) ** (-1.0 / 3.0))
+    return shell_ratio(densification_strain(relative))
 
 
 def _check_place(model: BoneModel, placed: Placed) -> None:

@@ -13,7 +13,7 @@ from trocar.geometry import Vector
 from trocar.measure import Measure
 from trocar.mechanics.filling import direction_of, index_mm
 from trocar.mechanics.model import BoneModel
-from trocar.physics.cavity import densification_strain
+from trocar.physics.cavity import densification_strain, shell_ratio
 from trocar.planning.instrument import Balloon
 from trocar.planning.trajectory import Trajectory
 
@@ -22,7 +22,7 @@ RIM_MM = 2.0
 #: Step along the channel at which the body is looked for, mm.
 STEP_MM = 0.25
 #: Crushed bone around a balloon over the balloon itself, before a density is known: solid is 12 % of weak bone.
-USUAL_SWELL = densification_strain(0.12) ** (-1.0 / 3.0)
+USUAL_SWELL = shell_ratio(densification_strain(0.12))
 
 Points = NDArray[np.float64]
 

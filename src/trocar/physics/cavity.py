@@ -138,6 +138,12 @@ def densification_strain(relative_density: float) -> float:
     return 1.0 - DENSIFICATION_SLOPE * relative_density
 
 
+def shell_ratio(densification: float) -> float:
+    """Outer radius of the compacted shell over the cavity's, for one that grew from nothing; no elastic strain."""
+    DENSIFICATION_RANGE.check("densification", densification, "crushable bone")
+    return float(densification ** (-1.0 / 3.0))
+
+
 @dataclass(frozen=True)
 class Crushable:
     """Cellular bone: elastic up to the plateau stress ``crush_mpa``, then compacted by ``densification`` (a strain).
@@ -197,11 +203,6 @@ class Crushable:
             return first_mm if first_mm else radius_mm
         back = front / (1.0 + self.wall_strain)
         return float((radius_mm**3 - front**3 + back**3) ** (1.0 / 3.0))
-
-    @property
-    def shell_ratio(self) -> float:
-        """Front over cavity for a cavity that grew from nothing, elastic strain left out."""
-        return float(self.densification ** (-1.0 / 3.0))
 
 
 def radius_of_mm(volume_mm3: float) -> float:

@@ -30,8 +30,8 @@ from trocar.mechanics.filling import central, inside, one_sided
 from trocar.mechanics.loads import Load
 from trocar.mechanics.model import BoneModel, Ends, Tissue
 from trocar.mechanics.scenario import augmented, fractured, lysed
-from trocar.physics.materials import DEFAULT_LAW, LAWS, PMMA, Density
-from trocar.physics.strength import FAILURE_STRAIN, OFFSET_STRAIN, SECTION_YIELD_STRAIN
+from trocar.physics.materials import DEFAULT_LAW, LAWS, OFFSET_STRAIN, PMMA, Density
+from trocar.physics.strength import FAILURE_STRAIN, SECTION_YIELD_STRAIN
 
 from .body_models import block, mirrored, model_of, vertebra
 

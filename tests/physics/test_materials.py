@@ -8,6 +8,7 @@ import pytest
 from trocar.physics.materials import (
     LAWS,
     NUCLEUS,
+    OFFSET_STRAIN,
     ORTHOTROPIC_BONE,
     PMMA,
     PMMA_LOW_MODULUS,
@@ -15,7 +16,6 @@ from trocar.physics.materials import (
     SOFTEST_MPA,
     STIFFEST_MPA,
     SUBSTANCES,
-    YIELD_OFFSET,
     Density,
     Substance,
     converted,
@@ -103,7 +103,7 @@ def test_positive_capped_and_rising_everywhere(name: str) -> None:
     assert e.max() <= STIFFEST_MPA
     assert np.all(np.diff(e) >= 0.0)
     assert np.all(np.diff(y) >= 0.0)
-    assert np.all(y >= YIELD_OFFSET * e * (1.0 - 1e-6))
+    assert np.all(y >= OFFSET_STRAIN * e * (1.0 - 1e-6))
 
 
 def test_the_linear_law_ends_on_the_floor() -> None:

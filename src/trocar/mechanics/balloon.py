@@ -27,7 +27,7 @@ from trocar.mechanics.filling import SHELL_MM, body_of, inside, middles_mm
 from trocar.mechanics.model import BoneModel
 from trocar.mechanics.scenario import TISSUE_ASH_G_CC
 from trocar.physics.cavity import RELATIVE_DENSITY_RANGE, densification_strain, shell_ratio
-from trocar.physics.materials import LAWS, YIELD_STRAIN, Density, converted
+from trocar.physics.materials import ELASTIC_AT_YIELD, LAWS, Density, converted
 
 #: Steps of the filling at which pressure is read.
 STEPS = 40
@@ -198,11 +198,11 @@ def _first_above(ml: NDArray[np.float64], mpa: NDArray[np.float64], limit_mpa: f
 
 
 def crush_mpa(model: BoneModel) -> NDArray[np.float64]:
-    """The stress that crushes each voxel: its yield stress; what does not yield, at the usual yield strain."""
+    """The stress that crushes each voxel: its yield stress; what has none, at the strain at which bone yields."""
     yields = model.solid.yield_mpa
     if yields is None:
         raise ValueError(f"the model of {model.level} has no yield stresses: a balloon crushes bone.")
-    return np.where(np.isfinite(yields), yields, YIELD_STRAIN * model.solid.modulus_mpa).astype(np.float64)
+    return np.where(np.isfinite(yields), yields, ELASTIC_AT_YIELD * model.solid.modulus_mpa).astype(np.float64)
 
 
 def _by_law(model: BoneModel) -> list[NDArray[np.float64]]:

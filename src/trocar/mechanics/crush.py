@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from trocar.measure import Measure, Status
 from trocar.mechanics.answers import Loaded, height_mm, strengths
 from trocar.mechanics.loads import Load, end_nodes
+from trocar.physics.materials import OFFSET_STRAIN
 from trocar.physics.plasticity import press
-from trocar.physics.strength import OFFSET_STRAIN
 
 #: The overall strains at which the load is told: 0.15 % apart up to where vertebrae have long failed.
 STRAINS = tuple(float(s) for s in np.arange(0.003, 0.0301, 0.0015))

@@ -23,12 +23,15 @@ from trocar.physics.solid import LARGEST_POISSON, Material
 SOFTEST_MPA = 1.0
 #: No voxel is stiffer than cortical bone, MPa: what is brighter in a CT is metal, cement or a fit beyond its range.
 STIFFEST_MPA = 12000.0
-#: Yield is where the curve leaves a line offset by this strain; a stress below modulus times it is no yield stress.
-#: The linear law of Kopperdahl for the yield stress falls below it at 37 mg/cc (and below zero at 30 mg/cc).
-YIELD_OFFSET = 0.002
+#: Permanent strain that defines yield: where the curve meets a line offset by the usual 0.2 % of mechanical testing.
+#: A stress below modulus times it is no yield stress. The linear law of Kopperdahl for the yield stress falls below it
+#: at 37 mg/cc (and below zero at 30 mg/cc).
+OFFSET_STRAIN = 0.002
 #: Strain at which vertebral trabecular bone yields in compression. Morgan & Keaveny, J Biomech 34:569 (2001),
 #: 0.77 %: from memory, unverified. Kopperdahl's two laws together give 0.86 % at 0.15 g/cc.
 YIELD_STRAIN = 0.0077
+#: A yield stress over its modulus, where only the modulus is known: the strain at yield less the offset.
+ELASTIC_AT_YIELD = YIELD_STRAIN - OFFSET_STRAIN
 
 
 class Density(Enum):
@@ -165,12 +168,12 @@ class BoneLaw:
         """Modulus and yield stress, MPa, float32 of the shape of ``density_g_cc``, a density of the kind ``kind``.
 
         The modulus lies between :data:`SOFTEST_MPA` and :data:`STIFFEST_MPA`, the yield stress is at least
-        :data:`YIELD_OFFSET` times the modulus. Raises ``ValueError`` for a density that is not a number, and for a
+        :data:`OFFSET_STRAIN` times the modulus. Raises ``ValueError`` for a density that is not a number, and for a
         kind from which there is no way to the law's.
         """
         own = self._own(density_g_cc, kind)
         modulus = np.clip(self.modulus(own), SOFTEST_MPA, STIFFEST_MPA)
-        strength = np.maximum(self.yield_(own), YIELD_OFFSET * modulus)
+        strength = np.maximum(self.yield_(own), OFFSET_STRAIN * modulus)
         return modulus.astype(np.float32), strength.astype(np.float32)
 
     def within(self, density_g_cc: ArrayLike, kind: Density) -> NDArray[np.bool_]:
@@ -186,8 +189,6 @@ class BoneLaw:
         return converted(density, kind, self.density)
 
 
-#: From modulus to yield stress where a law has none of its own: the strain at yield less the offset.
-_BY_STRAIN = YIELD_STRAIN - YIELD_OFFSET
 _MORGAN = Curve(0.0, 4730.0, 1.56)
 _KELLER = Curve(0.0, 1890.0, 1.92)
 _KOPPERDAHL = "Kopperdahl, Morgan & Keaveny, J Orthop Res 20:801 (2002)"
@@ -218,7 +219,7 @@ LAWS: Mapping[str, BoneLaw] = MappingProxyType(
                 "morgan-2003-vertebra",
                 Density.APPARENT_WET,
                 _MORGAN,
-                _MORGAN.scaled(_BY_STRAIN),
+                _MORGAN.scaled(ELASTIC_AT_YIELD),
                 Range(0.11, 0.35, "g/cc"),
                 "Morgan, Bayraktar & Keaveny, J Biomech 36:897 (2003), 61 vertebral specimens; yield by strain",
             ),
@@ -226,7 +227,7 @@ LAWS: Mapping[str, BoneLaw] = MappingProxyType(
                 "keller-1994-spine",
                 Density.ASH,
                 _KELLER,
-                _KELLER.scaled(_BY_STRAIN),
+                _KELLER.scaled(ELASTIC_AT_YIELD),
                 Range(0.03, 0.25, "g/cc"),
                 "Keller, J Biomech 27:1159 (1994), between platens, which read too soft; yield by strain",
                 standardised=False,

@@ -13,15 +13,15 @@ from enum import Enum
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from trocar.physics.materials import OFFSET_STRAIN
 from trocar.physics.solid import Solid
 
 #: Overall strain at which a vertebral body fails. Crawford RP, Cann CE, Keaveny TM, Bone 33:744-750 (2003): load =
 #: stiffness x 0.0068 x height; the number and its authors as quoted by two open programs, the paper itself not read.
 FAILURE_STRAIN = 0.0068
-#: Permanent strain that defines yield on a load-displacement curve: the usual 0.2 % of mechanical testing.
-OFFSET_STRAIN = 0.002
 #: Strain at which human vertebral trabecular bone yields in compression, 0.84 % with SD 0.06 %: the whole strain where
 #: the curve meets its 0.2 % offset line. Kopperdahl DL, Keaveny TM, J Biomech 31:601-608 (1998).
+#: The laws without a yield stress of their own take ``materials.YIELD_STRAIN``, 8 % lower, from another paper.
 SECTION_YIELD_STRAIN = 0.0084
 #: A cross-section counts as whole with at least this share of the median area of the body's sections. The endplates
 #: are hollow and tilted, so the first and last layers hold slivers of bone that no load passes through alone. Our

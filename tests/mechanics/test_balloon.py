@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from trocar.anatomy.heights import STATION_INSET_MM
 from trocar.anatomy.vertebra import Part
 from trocar.geometry import Side
 from trocar.mechanics.balloon import Stop, at_depth_mm, inflate, swell_of, walls
@@ -195,6 +196,7 @@ def test_the_lift_lies_between_healed_and_mobile_and_springs_back() -> None:
     assert rest[1] == (0.0, 0.0, 0.0), "what is only elastic springs back whole"
     assert found.deformation.status.value == ""
     assert found.opened_deg(value) > 0.0
+    assert found.depth_mm == pytest.approx(SHAPE[1] - 2.0 * STATION_INSET_MM), "from station to station"
     assert 0.0 < found.closing_ml < f.volume_ml
 
 

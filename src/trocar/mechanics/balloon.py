@@ -107,10 +107,14 @@ def inflate(
 
 def at_depth_mm(model: BoneModel, front_middle_back: Stations, depth_mm: float) -> float:
     """Between what is known in front, in the middle and at the back: at ``depth_mm`` along j from the box's edge."""
+    return float(np.interp(depth_mm, stations_mm(model), front_middle_back))
+
+
+def stations_mm(model: BoneModel) -> Stations:
+    """Where heights are measured along j, mm from the box's edge: in front, in the middle and at the back."""
     rows = np.flatnonzero(body_of(model).any(axis=(0, 2)))
-    front, back = rows[0] * model.solid.spacing_mm[1], (rows[-1] + 1) * model.solid.spacing_mm[1]
-    places = (front + STATION_INSET_MM, 0.5 * (front + back), back - STATION_INSET_MM)
-    return float(np.interp(depth_mm, places, front_middle_back))
+    front, back = (float(n * model.solid.spacing_mm[1]) for n in (rows[0], rows[-1] + 1))
+    return front + STATION_INSET_MM, 0.5 * (front + back), back - STATION_INSET_MM
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from trocar.anatomy.heights import MIDLINE_SHARE, STATION_BAND_MM, STATION_INSET_MM
 from trocar.measure import Status
-from trocar.mechanics.balloon import Inflation, Stations
+from trocar.mechanics.balloon import Inflation, Stations, stations_mm
 from trocar.mechanics.ends import endplates, largest_piece
 from trocar.mechanics.filling import body_of
 from trocar.mechanics.model import BoneModel, Tissue
@@ -192,11 +192,9 @@ def _law_factors(model: BoneModel) -> tuple[float, float]:
 
 def _mobile_mm(model: BoneModel, inflations: Sequence[Inflation], lost_mm: Stations) -> tuple[Stations, float]:
     """Lift of loose plates hinged at the back, no more than was lost; and the way from front to back station."""
-    body = body_of(model)
-    rows = np.flatnonzero(body.any(axis=(0, 2))) * model.solid.spacing_mm[1]
-    hinge, depth = rows[-1], rows[-1] - rows[0] - 2.0 * STATION_INSET_MM
+    at = stations_mm(model)
+    hinge = at[2] + STATION_INSET_MM
     best = max(inflations, key=lambda f: sum(f.lift_mm))
     lever = max(hinge - float(best.placed.centre_mm[1]), STATION_INSET_MM)
-    at = (rows[0] + STATION_INSET_MM, 0.5 * (rows[0] + rows[-1]), rows[-1] - STATION_INSET_MM)
     free = tuple(sum(best.lift_mm) * (hinge - y) / lever for y in at)
-    return _each(min, (free[0], free[1], free[2]), lost_mm), float(depth)
+    return _each(min, (free[0], free[1], free[2]), lost_mm), at[2] - at[0]

@@ -239,11 +239,6 @@ LAWS: Mapping[str, BoneLaw] = MappingProxyType(
 DEFAULT_LAW = LAWS["kopperdahl-2002-power"]
 
 
-def moduli_mpa(density_g_cc: ArrayLike, kind: Density) -> dict[str, NDArray[np.float32]]:
-    """What every law makes of the same density, MPa by the law's name."""
-    return {name: law.evaluate(density_g_cc, kind)[0] for name, law in LAWS.items()}
-
-
 def spread_mpa(
     density_g_cc: ArrayLike, kind: Density, unstandardised: bool = False
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -255,33 +250,6 @@ def spread_mpa(
     """
     some = [law.evaluate(density_g_cc, kind)[0] for law in LAWS.values() if law.standardised or unstandardised]
     return np.min(some, axis=0), np.max(some, axis=0)
-
-
-def partial_volume_mpa(fraction: ArrayLike, modulus_mpa: ArrayLike) -> NDArray[np.float32]:
-    """Modulus of voxels of which only ``fraction`` (0 to 1) is bone of ``modulus_mpa``: the product (Voigt).
-
-    At the wall of a vertebral body bone and nothing lie side by side along the load, where this is exact; at an
-    endplate it is the upper bound. With the stiffness of nothing the lower bound (Reuss) is zero and of no use. It is
-    for a modulus that belongs to the whole bone (a cortex, an implant): a density from CT is already the average over
-    its voxel, and must not be reduced a second time. Where the fraction is 0 the voxel is to be left out of the solid.
-    Raises ``ValueError`` for a fraction outside 0 to 1.
-    """
-    share = np.asarray(fraction, np.float64)
-    if not np.all((share >= 0.0) & (share <= 1.0)):
-        raise ValueError(f"a fraction of bone of {share.min():g} to {share.max():g} is outside 0 to 1.")
-    return (share * np.asarray(modulus_mpa, np.float64)).astype(np.float32)
-
-
-def softened_mpa(modulus_mpa: ArrayLike, factor: float) -> NDArray[np.float32]:
-    """Modulus of bone after radiofrequency ablation, as ``factor`` (above 0, to 1) of what it was.
-
-    There is no settled number: heat above 60 degC denatures collagen, and what is left is between the untouched
-    mineral frame (1) and nothing. Sweep the factor, or leave the ablated voxels out altogether (a void) as the limit.
-    Raises ``ValueError`` outside that range.
-    """
-    if not 0.0 < factor <= 1.0:
-        raise ValueError(f"factor={factor:g} must be above 0 and at most 1; for a void leave the voxels out.")
-    return (factor * np.asarray(modulus_mpa, np.float64)).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ def element_matrix(material: Material, spacing_mm: tuple[float, float, float]) -
     for point in CORNERS / np.sqrt(3.0):
         b = _strain_matrix(point, spacing_mm)
         stiffness += b.T @ material.stiffness @ b * float(np.prod(spacing_mm)) / 8.0
+    stiffness.flags.writeable = False  # it is handed out again
     return stiffness
 
 

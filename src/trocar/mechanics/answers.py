@@ -30,7 +30,7 @@ from trocar.physics.elasticity import Deformation, deform
 from trocar.physics.materials import LAWS, Density
 from trocar.physics.strength import Criterion, offset_strength_n, section_rigidity, stiffness_strength_n
 
-#: The force under which strains and displacements are told, N: about body weight and arms on L1 in standing.
+#: The force under which strains, displacements and tilts are told, N: about body weight and arms on L1 in standing.
 TOLD_N = 1000.0
 #: The share of the body's bone with the highest effective strain is told by its lower end.
 STRAINED_MOST = 0.02

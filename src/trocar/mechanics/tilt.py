@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trocar.measure import Measure, Status
+from trocar.mechanics.answers import TOLD_N
 from trocar.mechanics.filling import body_of
 from trocar.mechanics.loads import COMPRESSION_MM, Contact, Load, boundary, resultant
 from trocar.mechanics.model import BoneModel
@@ -22,8 +23,6 @@ from trocar.physics.elasticity import Deformation, Equilibrium
 MOTIONS = (Load.AXIAL, Load.FLEXION, Load.BENDING_LEFT)
 #: The rotation of the two unit cases, degrees: at 20 mm from the axis as much as the compression of the axial one.
 UNIT_DEG = float(np.degrees(COMPRESSION_MM / 20.0))
-#: The force under which tilt is told, N.
-TILT_N = 1000.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +62,7 @@ class Platen:
         parts = (s * case.displacement_mm for s, case in zip(shares, self.cases, strict=True))
         return sum(parts, np.zeros_like(self.cases[0].displacement_mm))
 
-    def measures(self, force_n: float = TILT_N, through_mm: tuple[float, float] | None = None) -> tuple[Measure, ...]:
+    def measures(self, force_n: float = TOLD_N, through_mm: tuple[float, float] | None = None) -> tuple[Measure, ...]:
         """Tilt forward and to the left, the stiffness of a body that is free to tilt, and those in bending."""
         where = "middle of the body" if through_mm is None else f"place {through_mm[0]:.1f}, {through_mm[1]:.1f} mm"
         method = f"Rigid sliding plate, free to tilt, {force_n:g} N straight down through the {where}."

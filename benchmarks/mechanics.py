@@ -17,10 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from trocar.anatomy.patient import Anatomy, build_anatomy
+import trocar
+from trocar.anatomy.patient import Anatomy
 from trocar.anatomy.phantom import phantom
-from trocar.io.ct import read_ct
-from trocar.io.labels import read_labels
 from trocar.mechanics.answers import Loaded, load_share, press, stiffness
 from trocar.mechanics.crush import crush
 from trocar.mechanics.filling import central
@@ -37,10 +36,10 @@ SWEPT_PERCENT = (5.0, 10.0, 15.0, 20.0, 25.0)
 def patient(scan: str) -> Anatomy:
     """The anatomy of the scan of that name."""
     if scan == "phantom":
-        made = phantom()
-        return build_anatomy(made.ct, made.labels)
-    ct = read_ct(next(LIDC.glob("*.zip")))
-    return build_anatomy(ct, read_labels([next(LIDC.glob("*.nii.gz"))], ct, "totalseg-v2"))
+        drawn = phantom()
+        return trocar.read_anatomy(drawn.labels, on=drawn.ct, scheme="totalseg-v2")
+    ct = trocar.read_ct(next(LIDC.glob("*.zip")))
+    return trocar.read_anatomy(next(LIDC.glob("*.nii.gz")), on=ct, scheme="totalseg-v2")
 
 
 def answer(model: BoneModel) -> Loaded:

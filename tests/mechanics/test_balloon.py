@@ -264,3 +264,33 @@ def test_what_cannot_be_is_refused() -> None:
     brittle = replace(model, solid=replace(model.solid, yield_mpa=None))
     with pytest.raises(ValueError, match="has no yield stresses"):
         inflate(brittle, [at(brittle)], volume_ml=1.0, pressure_mpa=2.0)
+
+
+def uneven() -> BoneModel:
+    """Bone whose density scatters from voxel to voxel as in a scan."""
+    plain = body()
+    rng = np.random.default_rng(4)
+    dense = plain.density_g_cc * rng.uniform(0.4, 1.6, plain.density_g_cc.shape)
+    return BoneModel.from_density(dense, plain.parts, plain.solid.spacing_mm, level="L1", ends=Ends.EMBEDDED)
+
+
+def test_where_a_balloon_ends_does_not_depend_on_what_was_asked() -> None:
+    model = uneven()
+    balloon = BALLOONS[15]
+    curves = [
+        inflate(model, [at(model, balloon=balloon)], volume_ml=ml, pressure_mpa=2.7)[0] for ml in (1.0, 2.0, 3.0, 4.0)
+    ]
+    for shorter, longer in zip(curves, curves[1:], strict=False):
+        assert shorter.volume_ml <= longer.volume_ml
+        common = len(shorter.curve_ml)
+        assert np.array_equal(shorter.curve_mpa, longer.curve_mpa[:common])
+    # scatter from voxel to voxel is averaged out: the front meets hundreds of them
+    pressure = curves[-1].curve_mpa
+    assert np.ptp(pressure) < 0.25 * pressure.mean()
+
+
+def test_a_stronger_law_of_bone_lets_a_balloon_grow_less_at_the_same_pressure() -> None:
+    model = uneven()
+    free = inflate(model, [at(model)], volume_ml=2.0, pressure_mpa=2.7)[0]
+    limited = inflate(model, [at(model)], volume_ml=2.0, pressure_mpa=0.5 * (free.low_mpa + free.high_mpa))[0]
+    assert limited.low_ml < limited.volume_ml <= limited.high_ml

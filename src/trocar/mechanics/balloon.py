@@ -29,8 +29,9 @@ from trocar.mechanics.scenario import TISSUE_ASH_G_CC
 from trocar.physics.cavity import RELATIVE_DENSITY_RANGE, densification_strain, shell_ratio
 from trocar.physics.materials import ELASTIC_AT_YIELD, LAWS, Density, converted
 
-#: Steps of the filling at which pressure is read.
-STEPS = 40
+#: Steps of the filling at which pressure is read, and the part of it over which the front's bone is averaged, mL:
+#: a few hundred voxels of 1 mm, so that a single dense one ends nothing. Neither depends on what is asked for.
+STEP_ML, FRONT_ML = 0.05, 0.5
 #: Step in which an endplate is thought to give way, mm.
 LIFT_STEP_MM = 0.25
 #: Bone that stays between the hollow and the surface of the body in the elastic model, mm: the cortex.
@@ -56,13 +57,16 @@ class Stop(Enum):
 class Inflation:
     """One balloon's growth: its filling, the pressure that holds it, and why it ended.
 
-    ``curve_ml`` and ``curve_mpa`` are filling and pressure step by step, ``low_mpa`` and ``high_mpa`` the last pressure
-    by the laws of bone; ``hollow`` and ``crushed`` are masks ``[k, j, i]``; ``wall`` names the wall that the front
-    reached; ``lift_mm`` how far loose endplates (superior, inferior) are pushed apart.
+    ``curve_ml`` and ``curve_mpa`` are filling and pressure step by step; ``low_mpa`` and ``high_mpa`` the pressure for
+    this filling, ``low_ml`` and ``high_ml`` the filling that would be reached, by the laws of bone; ``hollow`` and
+    ``crushed`` are masks ``[k, j, i]``; ``wall`` names the wall that the front reached; ``lift_mm`` how far loose
+    endplates (superior, inferior) are pushed apart.
     """
 
     placed: Placed
     volume_ml: float
+    low_ml: float
+    high_ml: float
     pressure_mpa: float
     low_mpa: float
     high_mpa: float
@@ -98,7 +102,7 @@ def inflate(
                 f"{p.balloon.name}."
             )
         _check_place(model, p)
-    bone = _Bone.of(model, placed, volume_ml)
+    bone = _Bone.of(model, placed)
     return tuple(
         _inflation(bone, n, volume_ml, pressure_mpa, at_depth_mm(model, lost_mm, float(p.centre_mm[1])))
         for n, p in enumerate(placed)
@@ -128,10 +132,10 @@ class _Bone:
     balloon_ml: tuple[NDArray[np.float64], ...]
 
     @classmethod
-    def of(cls, model: BoneModel, placed: Sequence[Placed], volume_ml: float) -> _Bone:
+    def of(cls, model: BoneModel, placed: Sequence[Placed]) -> _Bone:
         points = np.stack(np.broadcast_arrays(*middles_mm(model)), axis=-1)
         balloon = tuple(p.filling_ml(points) for p in placed)
-        near = model.body & (np.min(balloon, axis=0) <= volume_ml)
+        near = model.body & (np.min(balloon, axis=0) <= max(p.balloon.max_volume_ml for p in placed))
         if not near.any():
             raise ValueError(f"the balloon does not lie in the body of {model.level}: no bone is near it.")
         swell = swell_of(model, near)
@@ -161,7 +165,7 @@ def _check_place(model: BoneModel, placed: Placed) -> None:
 
 
 def _inflation(bone: _Bone, n: int, volume_ml: float, limit_mpa: float, regain_mm: float) -> Inflation:
-    ml, mpa = _curve(bone, n, volume_ml, crush_mpa(bone.model))
+    ml, mpa = _curve(bone, n, crush_mpa(bone.model))
     wall_ml, wall = _wall(bone, n)
     parting = _parting_ml(bone, n, regain_mm)
     ends = {
@@ -173,13 +177,18 @@ def _inflation(bone: _Bone, n: int, volume_ml: float, limit_mpa: float, regain_m
     stop = min(ends, key=lambda s: ends[s])
     reached = ends[stop]
     held = limit_mpa if stop is Stop.PRESSURE else float(np.interp(reached, ml, mpa))
-    by_law = [float(np.interp(reached, *_curve(bone, n, volume_ml, stress))) for stress in _by_law(bone.model)]
+    curves = [_curve(bone, n, stress) for stress in _by_law(bone.model)]
+    by_law = [float(np.interp(reached, *curve)) for curve in curves]
+    room_ml = min(m for s, m in ends.items() if s is not Stop.PRESSURE)
+    fillings = [min(room_ml, _first_above(*curve, limit_mpa)) for curve in curves]
     room = bone.own(n) & bone.model.body
     hollow = room & (bone.balloon_ml[n] <= reached) & inside(bone.model, CORTEX_MM)
     steps = ml <= reached
     return Inflation(
         placed=bone.placed[n],
         volume_ml=reached,
+        low_ml=min(*fillings, reached),
+        high_ml=max(*fillings, reached),
         pressure_mpa=held,
         low_mpa=min(*by_law, held),
         high_mpa=max(*by_law, held),
@@ -221,19 +230,27 @@ def _by_law(model: BoneModel) -> list[NDArray[np.float64]]:
     return found
 
 
-def _curve(
-    bone: _Bone, n: int, volume_ml: float, stress_mpa: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Filling and the pressure that crushes the bone which the front meets from one step to the next."""
-    edges = np.linspace(0.0, volume_ml, STEPS + 1)
-    met = inside(bone.model, SHELL_MM) & bone.model.body & bone.own(n) & (bone.front_ml[n] <= volume_ml)
+def _curve(bone: _Bone, n: int, stress_mpa: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Filling up to the most the balloon holds, and the pressure that crushes the bone about the front there."""
+    half = round(0.5 * FRONT_ML / STEP_ML)
+    steps = round(bone.placed[n].balloon.max_volume_ml / STEP_ML)
+    edges = STEP_ML * np.arange(steps + half + 1)
+    met = inside(bone.model, SHELL_MM) & bone.model.body & bone.own(n) & (bone.front_ml[n] <= edges[-1])
     if not met.any():
         raise ValueError(f"no bone lies in the way of the {bone.placed[n].name} in {bone.model.level}.")
     total, _ = np.histogram(bone.front_ml[n][met], edges, weights=stress_mpa[met])
     count, _ = np.histogram(bone.front_ml[n][met], edges)
-    known = count > 0
-    mean = np.interp(edges[1:], edges[1:][known], total[known] / count[known])
-    return edges[1:], mean * bone.swell**2
+    last = np.arange(1, steps + 1)
+    force, voxels = (
+        _between(np.r_[0.0, np.cumsum(a)], np.maximum(last - half, 0), last + half) for a in (total, count)
+    )
+    known = voxels > 0
+    mean = np.interp(edges[last], edges[last][known], force[known] / voxels[known])
+    return edges[last].astype(np.float64), np.asarray(mean * bone.swell**2, np.float64)
+
+
+def _between(running: NDArray[np.float64], first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.float64]:
+    return running[last] - running[first]
 
 
 _WALLS = (("anterior", 1, -1), ("posterior", 1, 1), ("right", 2, -1), ("left", 2, 1))

@@ -47,7 +47,15 @@ def filling_measures(f: Inflation) -> tuple[Measure, Measure]:
     name = f.placed.name.replace(" ", "_")
     how = "Yield stress of the bone that is crushed just then, by its density and the laws of bone"
     return (
-        Measure(f"{name}_volume", f.volume_ml, "mL", method=f"Filling at which {f.stop.value}."),
+        Measure(
+            f"{name}_volume",
+            f.volume_ml,
+            "mL",
+            f.low_ml,
+            f.high_ml,
+            "laws of bone",
+            f"Filling at which {f.stop.value}; by the other laws of bone another may end at the same pressure limit.",
+        ),
         Measure(
             f"{name}_pressure",
             f.pressure_mpa,
@@ -67,7 +75,9 @@ def cavity_measure(inflations: Sequence[Inflation], raised: Lift) -> Measure:
         f"Filling of the balloons ({filled:.1f} mL) less what the bone springs back when they are empty "
         f"({raised.closing_ml:.2f} mL). Room for cement."
     )
-    value, low, high = (max(filled - factor * raised.closing_ml, 0.0) for factor in (1.0, raised.soft, raised.stiff))
+    least, most = sum(f.low_ml for f in inflations), sum(f.high_ml for f in inflations)
+    value = max(filled - raised.closing_ml, 0.0)
+    low, high = max(least - raised.soft * raised.closing_ml, 0.0), max(most - raised.stiff * raised.closing_ml, value)
     return Measure("cavity_volume", value, "mL", low, high, "laws of bone", method)
 
 

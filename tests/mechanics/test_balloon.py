@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -280,7 +281,7 @@ def test_where_a_balloon_ends_does_not_depend_on_what_was_asked() -> None:
     curves = [
         inflate(model, [at(model, balloon=balloon)], volume_ml=ml, pressure_mpa=2.7)[0] for ml in (1.0, 2.0, 3.0, 4.0)
     ]
-    for shorter, longer in zip(curves, curves[1:], strict=False):
+    for shorter, longer in pairwise(curves):
         assert shorter.volume_ml <= longer.volume_ml
         common = len(shorter.curve_ml)
         assert np.array_equal(shorter.curve_mpa, longer.curve_mpa[:common])

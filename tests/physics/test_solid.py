@@ -132,6 +132,12 @@ class TestSolid:
             with pytest.raises(ValueError, match="read-only"):
                 field[0, 0, 0] = 1
 
+    def test_a_spacing_may_come_as_an_array(self) -> None:
+        ones = np.ones((2, 2, 2))
+        solid = Solid(ones, ones.astype(np.uint8), spacing_mm=np.array([1.0, 2.0, 3.0]))
+        assert solid.spacing_mm == (1.0, 2.0, 3.0)
+        assert hash(solid.spacing_mm)
+
 
 class TestBoundary:
     NODES = (4, 5, 6)

@@ -103,6 +103,7 @@ class Solid:
             raise ValueError(f"{len(self.materials)} materials are given; a solid has at most {MOST_MATERIALS}.")
         if material.max() > len(self.materials):
             raise ValueError(f"material {material.max()} is used, but only {len(self.materials)} are given.")
+        object.__setattr__(self, "spacing_mm", tuple(float(h) for h in self.spacing_mm))
         object.__setattr__(self, "material", _read_only(material))
         object.__setattr__(self, "modulus_mpa", _read_only(self._positive("modulus", modulus)))
         if self.yield_mpa is not None:

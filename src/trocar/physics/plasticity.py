@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trocar.measure import Status
+from trocar.physics.compiled import compiled
 from trocar.physics.elasticity import Equilibrium
 from trocar.physics.hexahedron import CORNERS, element_matrix
 from trocar.physics.multigrid import conjugate_gradients
@@ -333,7 +334,7 @@ def _bend(force, factor, corner, steps, out):  # type: ignore[no-untyped-def]
                 out[at] += 0.125 * factor * force[4 * c + m] * _pattern(n, m)
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _return(law, bending, corners, steps, volume, x, plastic, trial, flow, theta):  # type: ignore[no-untyped-def]
     """Radial return: new plastic strains ``trial``, direction of flow, and what is left of the shear stiffness."""
     strain, amplitude, force = np.zeros(6), np.zeros(12), np.zeros(12)
@@ -361,7 +362,7 @@ def _return(law, bending, corners, steps, volume, x, plastic, trial, flow, theta
                 flow[v, n] *= law[v, 0] / size
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _add_stress(law, bending, corners, steps, plastic, volume, out):  # type: ignore[no-untyped-def]
     """Add the nodal forces of the stress that plastic strains relieve."""
     stress, force = np.zeros(6), np.zeros(12)
@@ -376,7 +377,7 @@ def _add_stress(law, bending, corners, steps, plastic, volume, out):  # type: ig
             _bend(force, law[v, 2], corners[v], steps, out)
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _add_tangent(law, bending, corners, steps, flow, theta, volume, x, out):  # type: ignore[no-untyped-def]
     """Take from ``A x`` what voxels that flow do not resist: ``2 G ((1 - theta) e + theta n (n : e))``."""
     strain, stress, amplitude, force = np.zeros(6), np.zeros(6), np.zeros(12), np.zeros(12)

@@ -15,6 +15,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from trocar.physics.compiled import compiled
 from trocar.physics.lanes import keep, load, load_as, load_where, shifted, splat, store, total
 
 #: Places to a vector of lanes.
@@ -136,7 +137,7 @@ def _sum(a: Any, b: Any) -> Any:
     return a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def add_layer(
     elements: Any,
     constants: Any,
@@ -233,7 +234,7 @@ def _plane(elements: Any) -> int:
     return 3 * elements.shape[1] * elements.shape[2]
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _forces_of(elements: Any, constants: Any, k: int, last: int, x: Any, above: Any, here: Any, there: Any) -> None:
     """Complete the forces on plane ``k`` (``here``) with the layer above it, and begin the next plane's (``there``)."""
     planes, rows, stride = elements.shape
@@ -246,7 +247,7 @@ def _forces_of(elements: Any, constants: Any, k: int, last: int, x: Any, above: 
             add_layer(elements, constants, k, x, k * size, above, 0, here, there)
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _begin(elements: Any, constants: Any, first: int, x: Any, below: Any, here: Any, spare: Any) -> None:
     """What the layer below the first plane does to it; the rest of that layer is another pass's."""
     _, rows, stride = elements.shape
@@ -255,7 +256,7 @@ def _begin(elements: Any, constants: Any, first: int, x: Any, below: Any, here: 
         add_layer(elements, constants, first - 1, below, 0, x, first * 3 * rows * stride, spare, here)
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def relax(
     elements: Any, first: int, last: int, x: Any, below: Any, above: Any, d: Any, b: Any, inverse: Any,
     keeps: float, gains: float, scratch: Any,
@@ -279,7 +280,7 @@ def relax(
         here, there = there, here
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def start(elements: Any, first: int, last: int, x: Any, d: Any, b: Any, inverse: Any, gains: float) -> None:
     """The first step of the same from ``x = 0``, which needs no operator."""
     _, rows, stride = elements.shape
@@ -293,7 +294,7 @@ def start(elements: Any, first: int, last: int, x: Any, d: Any, b: Any, inverse:
                 store(x, at, step)
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def restrict(
     elements: Any, first: int, last: int, x: Any, b: Any, inverse: Any, coarse_shape: Any, coarse: Any, spill: Any,
     scratch: Any, row: Any,
@@ -333,7 +334,7 @@ def restrict(
         here, there = there, here
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _gather_row(plane: Any, rows: int, stride: int, r: int, row: Any) -> None:
     """Row ``r`` of a plane with half of the rows beside it."""
     half = splat(np.float32(0.5))
@@ -345,7 +346,7 @@ def _gather_row(plane: Any, rows: int, stride: int, r: int, row: Any) -> None:
         store(row, WIDTH + n, middle + half * (before + after))
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _gather(row: Any, stride: int, out: Any, coarse_stride: int, weight: Any) -> None:
     """Add every other place of a row (which begins after one vector of zeros) with half of the places beside it."""
     for n in range(min(coarse_stride, stride // 2 + 1)):
@@ -353,7 +354,7 @@ def _gather(row: Any, stride: int, out: Any, coarse_stride: int, weight: Any) ->
         out[n] += weight * (row[at] + np.float32(0.5) * (row[at - 1] + row[at + 1]))
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def interpolate(
     shape: Any, first: int, last: int, x: Any, inverse: Any, coarse_shape: Any, coarse: Any, row: Any
 ) -> None:
@@ -379,7 +380,7 @@ def interpolate(
                         x[at + 2 * n + 1] += np.float32(0.5) * (row[WIDTH + n] + row[WIDTH + n + 1])
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def apply(
     elements: Any, first: int, last: int, x: Any, inverse: Any, free_only: bool, out: Any, sums: Any, scratch: Any
 ) -> None:
@@ -403,7 +404,7 @@ def apply(
         here, there = there, here
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def advance(elements: Any, first: int, last: int, x: Any, r: Any, p: Any, q: Any, step: float, sums: Any) -> None:
     """``x += step p``, ``r -= step q``, and ``sums[k] = r . r`` of every plane."""
     size = _plane(elements)
@@ -419,7 +420,7 @@ def advance(elements: Any, first: int, last: int, x: Any, r: Any, p: Any, q: Any
         sums[k] = total(dot)
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def products(elements: Any, first: int, last: int, z: Any, r: Any, q: Any, with_r: Any, with_q: Any) -> None:
     """``z . r`` and ``z . q`` of every plane."""
     size = _plane(elements)
@@ -434,7 +435,7 @@ def products(elements: Any, first: int, last: int, z: Any, r: Any, q: Any, with_
         with_q[k] = total(other)
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def turn(elements: Any, first: int, last: int, p: Any, z: Any, keeps: float) -> None:
     """``p = z + keeps p``."""
     size = _plane(elements)
@@ -445,7 +446,7 @@ def turn(elements: Any, first: int, last: int, p: Any, z: Any, keeps: float) -> 
                 store(p, at, load_as(z, at, 0.0) + kept * load(p, at))
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def coarsen(elements: Any, kinds: int, coarse_shape: Any, modulus: Any, kind: Any) -> None:
     """The level above: the mean modulus of eight voxels (voids count as 0), and the kind that carries most of it."""
     planes, rows, stride = elements.shape
@@ -468,7 +469,7 @@ def coarsen(elements: Any, kinds: int, coarse_shape: Any, modulus: Any, kind: An
                     kind[at] = np.argmax(weight)
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def mark_blocks(kind: Any, blocks: Any) -> None:
     """One bit for each kind that occurs in a block."""
     for block in range(blocks.size):
@@ -479,7 +480,7 @@ def mark_blocks(kind: Any, blocks: Any) -> None:
         blocks[block] = bits
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def find_spans(kind: Any, blocks: Any, shape: Any, spans: Any, spans_from: Any) -> int:
     """Where nodes touch voxels, in whole blocks, for :class:`Elements`; returns how many spans there are."""
     planes, rows, stride = shape
@@ -505,7 +506,7 @@ def find_spans(kind: Any, blocks: Any, shape: Any, spans: Any, spans_from: Any) 
     return count
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def add_diagonal(elements: Any, of_kind: Any, out: Any) -> None:
     """Add the diagonal of the operator to ``out``; ``of_kind[kind - 1, component]`` is a voxel's with modulus 1."""
     planes, rows, stride = elements.shape
@@ -525,7 +526,7 @@ def add_diagonal(elements: Any, of_kind: Any, out: Any) -> None:
                                 out[corner + up + side + 1] += value
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def invert(values: Any) -> None:
     """One over every value that is not 0, in place."""
     for n in range(values.size):
@@ -533,7 +534,7 @@ def invert(values: Any) -> None:
             values[n] = np.float32(1.0) / values[n]
 
 
-@nb.njit(cache=True, nogil=True, parallel=False)
+@compiled
 def strain_energy(material: Any, modulus: Any, matrices: Any, u: Any, voxel_mm3: float, out: Any) -> None:
     """``u . K u / 2`` of every voxel over its volume; ``matrices[kind - 1]`` for a modulus of 1."""
     corner = np.empty(24)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -76,6 +77,13 @@ class TestPieces:
             crew.each(lambda n: 1 // n, [(1,), (0,)])
         crew.each(done.append, ((n,) for n in range(3)))
         assert done == [0, 1, 2]
+
+    def test_cores_are_counted_on_every_system(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+        monkeypatch.setattr(os, "cpu_count", lambda: 5)
+        assert Crew().threads == 5
+        monkeypatch.setattr(os, "cpu_count", lambda: None)
+        assert Crew().threads == 1
 
     def test_sums_and_products_of_vectors(self) -> None:
         solid = random_cube(9)

@@ -137,7 +137,7 @@ class Crew:
     def __init__(self, threads: int | None = None) -> None:
         if threads is not None and threads < 1:
             raise ValueError(f"threads={threads} must be 1 or more; leave it out for all cores.")
-        self.threads = threads or len(os.sched_getaffinity(0))
+        self.threads = threads or cores()
         self._pool: ThreadPoolExecutor | None = None
 
     @contextmanager
@@ -161,6 +161,12 @@ class Crew:
             return
         for done in [self._pool.submit(work, *call) for call in calls]:
             done.result()
+
+
+def cores() -> int:
+    """How many cores this process may use; where the system does not say, how many there are."""
+    allowed: Callable[[int], set[int]] | None = getattr(os, "sched_getaffinity", None)  # Linux alone
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
 def pieces(planes: int, size: int) -> tuple[tuple[int, int], ...]:

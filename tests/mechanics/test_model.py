@@ -130,7 +130,7 @@ def test_a_coarse_model_averages_the_scan() -> None:
 def test_without_a_calibration_the_patients_own_tissues_are_asked_and_the_answer_is_named() -> None:
     own = bone_model(patient(), "L1", spacing_mm=3.0)
     line = calibrated(patient())
-    assert own.calibration == line.kind.value
+    assert own.calibration == line.text
     assert set(line.findings) <= set(own.findings)
 
 

@@ -89,6 +89,14 @@ class Calibration:
         if not (np.isfinite(self.intercept) and abs(self.intercept) < 0.2):
             raise ValueError(f"intercept={self.intercept:g} g/cc: the density of water must be near 0.")
 
+    @property
+    def text(self) -> str:
+        """The line and where it comes from, for people."""
+        line = (
+            f"{1000.0 * self.slope:.3f} mg/cm3 {self.mineral.value} for each HU {1000.0 * self.intercept:+.1f} mg/cm3"
+        )
+        return f"{line}, give or take {100.0 * self.spread:.0f} %. {self.how}"
+
     def density(self, hu: ArrayLike) -> NDArray[np.float32]:
         """Density, g/cc, float32, of CT numbers of any shape; negative where there is more fat than mineral."""
         return (self.slope * np.asarray(hu, np.float64) + self.intercept).astype(np.float32)

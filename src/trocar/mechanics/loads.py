@@ -37,7 +37,7 @@ ROTATION_DEG = 1.0
 #: Embedded endplates are held over this depth of bone.
 EMBEDDED_MM = 2.0
 #: A plate that has settled on an endplate touches bone up to this far below its highest point (at least one voxel).
-TOUCH_MM = 1.0
+TOUCH_MM = 2.0
 
 Bools = NDArray[np.bool_]
 Solve = Callable[[Solid, Boundary], Deformation]

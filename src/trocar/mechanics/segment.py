@@ -141,7 +141,7 @@ def segment_model(
         tight((place == Place.TREATED) * np.uint8(Part.BODY), held),
         tight(own, held),
         law,
-        line.kind.value,
+        line.text,
         Ends.CAPS,
         (*line.findings, *findings, *narrow),
     )

@@ -5,19 +5,22 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from trocar.anatomy.lesion import CORE_DEPTH_MM
 from trocar.anatomy.levels import Level
 from trocar.anatomy.vertebra import Vertebra
 from trocar.measure import Finding, Measure, Severity, Status
 from trocar.mechanics.comparison import Comparison, compare
-from trocar.mechanics.filling import Filling
+from trocar.mechanics.filling import Filling, inside
 from trocar.mechanics.lesion import lytic_region
-from trocar.mechanics.model import BoneModel
+from trocar.mechanics.model import BoneModel, Tissue
 from trocar.mechanics.scenario import Scenario, as_is, augmented, fractured, intact
 from trocar.treatment import Progress
 from trocar.volume import Volume
 
 #: Tilt under 1000 N that is worth a caution where cement adds it. Our judgement: over a body 40 mm wide, 0.1 mm.
 TILT_CAUTION_DEG = 0.15
+#: The fill at which a finite element model of T12 was as stiff as sound bone, percent of the body (Kim 2012).
+FULL_PERCENT = 30.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,13 +56,14 @@ class BeforeAndAfter:
 
     @property
     def measures(self) -> tuple[Measure, ...]:
-        """The cement and every answer."""
-        return (*_cement(self.filling), *self.found.measures)
+        """The cement, the bone it goes into, and every answer."""
+        return (*_cement(self.filling), _density(self.model), *self.found.measures)
 
     @property
     def findings(self) -> tuple[Finding, ...]:
         """What a reader should not miss."""
-        told = (_weak(self.vertebra.level),) if "fractured" in self.scenarios else ()
+        weak = (_weak(self.vertebra.level),) if "fractured" in self.scenarios else ()
+        told = (*weak, *_overfilled(self.filling))
         return told if self.status.value else (*told, *self._tilting())
 
     def _tilting(self) -> tuple[Finding, ...]:
@@ -95,6 +99,21 @@ def _cement(filling: Filling) -> tuple[Measure, Measure]:
         Measure("cement_volume", filling.ml, "mL", method=how),
         Measure("fill_share", filling.percent, "%", method="Of the volume of the vertebral body."),
     )
+
+
+def _density(model: BoneModel) -> Measure:
+    core = inside(model, CORE_DEPTH_MM) & model.tissue(Tissue.BONE)
+    value = 1000.0 * float(model.density_g_cc[core].mean()) if core.any() else math.nan
+    how = f"Mean of the body's core, K2HPO4 equivalent. {model.calibration}"
+    return Measure("trabecular_density", value, "mg/cm3", method=how)
+
+
+def _overfilled(filling: Filling) -> tuple[Finding, ...]:
+    if filling.percent <= FULL_PERCENT:
+        return ()
+    text = f"{filling.ml:.1f} mL is {filling.percent:.0f} % of the body: more than stiffness asks for."
+    because = f"about {FULL_PERCENT:.0f} % gives sound bone's stiffness; more leaks more often and loads the neighbours"
+    return (Finding(Severity.CAUTION, text, because),)
 
 
 def _weak(level: Level) -> Finding:

@@ -7,8 +7,10 @@ use the consistent tangent; each is solved by the elastic body's multigrid.
 The strain in the middle of a voxel does not see it bend or twist. Left elastic, those twelve modes would harden the
 body without end: a cube of four voxels between rough plates bore 1.9 times its yield stress instead of 1.1. So they
 count: what is held to the yield stress is the root of the energy of all that a voxel resists with, but for its mean
-pressure, and the modes flow in proportion. In uniform strain that is von Mises' condition; the plastic moment of a
-part one voxel thick comes out within a sixth of the exact one.
+pressure, and the modes flow in proportion. In uniform strain that is von Mises' condition. What is one or two voxels
+thick and bends comes out too strong: the plastic moment of a single layer by a third at a Poisson's ratio of 0.3, and
+it goes on hardening by the 5 % that stay elastic. Refining a random porous block threefold lowered its load by a
+quarter, a solid one by a tenth; eight-point elements without remedy (CalculiX's C3D8) are stiffer still.
 """
 
 from __future__ import annotations

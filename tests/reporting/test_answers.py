@@ -70,8 +70,20 @@ def test_every_sentence_is_told_where_it_belongs():
     ])  # fmt: skip
     how = told(found)
     assert how.all == "Axial, caps; law K."
-    assert how.scenario == {"as_is": "As CT shows it.", "augmented": "4 ml of cement."}
+    assert how.scenario == {"as_is": "As CT shows it.", "augmented": "4 mL of cement."}
     assert how.question == {Question.STIFFNESS: "", Question.BY_SECTION: "By the weakest section."}
+
+
+def test_what_every_scenario_starts_from_is_told_with_the_scenario():
+    def row(name: str, method: str) -> Measure:
+        return Measure(name, 1.0, "N", method=method)
+
+    how = told(answers([
+        row("stiffness_as_is", "As CT shows it. Axial, caps; law K."),
+        row("stiffness_augmented", "As CT shows it. 4.0 ml of cement; 2 mm. Axial, caps; law K."),
+    ]))  # fmt: skip
+    assert how.all == "Axial, caps; law K."
+    assert how.scenario == {"as_is": "As CT shows it.", "augmented": "As CT shows it. 4.0 mL of cement; 2 mm."}
 
 
 def test_an_interval_that_another_says_too_is_told_once():

@@ -296,4 +296,4 @@ def test_an_uneven_table_is_refused():
 def test_no_finding_is_lost_among_equals(plan: Plan):
     findings = tuple(Finding(Severity.CAUTION, f"caution {n}") for n in range(12))
     made = report(replace(plan, findings=findings, images=None))
-    assert [c.text for c in made.concerns] == [f.text for f in findings]
+    assert [c.text for c in made.concerns] == [f.text.capitalize() for f in findings]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from trocar.measure import Measure
-from trocar.reporting.words import amount, number, plain, title
+from trocar.reporting.words import amount, number, phrase, plain, sentence, title
 
 
 @pytest.mark.parametrize(
@@ -33,9 +33,9 @@ def test_a_title_has_a_capital_and_keeps_the_rest():
         (Measure("h", 24.04, "mm"), "24.0 mm"),
         (Measure("h", 24.0, "mm", 23.5, 24.5), "24.0 (23.5 to 24.5) mm"),
         (Measure("a", 8.4e-16, "deg"), "0.0°"),
-        (Measure("a", -0.04, "mm"), "0.0 mm"),
+        (Measure("a", -0.04, "mm"), "-0.04 mm"),
         (Measure("d", 131.0, "[hnsf'U]"), "131.0 HU"),
-        (Measure("tilt", 0.043, "deg"), "0.04°"),
+        (Measure("tilt", 0.043, "deg"), "0.043°"),
         (Measure("tilt", -0.5, "deg"), "-0.5°"),
         (Measure("ratio", 0.936, "1"), "0.94"),
         (Measure("strain", 0.00412, "1"), "0.0041"),
@@ -53,4 +53,25 @@ def test_amounts(measure, text):
 
 def test_no_minus_nothing():
     assert number(-1e-9) == "0.0"
-    assert number(-0.06) == "-0.1"
+    assert number(-9e-6) == "0.0"
+    assert number(-0.06) == "-0.06"
+
+
+@pytest.mark.parametrize("value", [-0.0264, 0.0999, 0.000616, 1e-5, 0.0, 0.1, -3.44, 24.04])
+def test_small_numbers_are_those_that_measures_print(value):
+    assert number(value, "mm") == str(Measure("m", value, "mm")).removesuffix(" mm")
+
+
+def test_what_is_no_number_is_not_printed_as_nothing():
+    assert number(float("nan")) == "–"
+
+
+def test_bounds_that_print_as_the_value_are_left_out():
+    assert amount(Measure("h", 28.3, "mm", 28.3, 28.3)) == "28.3 mm"
+    assert amount(Measure("h", 28.3, "mm", 28.29, 28.31)) == "28.3 mm"
+    assert amount(Measure("h", 28.3, "mm", 28.3, 28.4)) == "28.3 (28.3 to 28.4) mm"
+
+
+def test_sentences_of_others_begin_with_a_capital_and_count_in_litres_as_tables_do():
+    assert sentence("the blood holds contrast: 3.0 ml.") == "The blood holds contrast: 3.0 mL."
+    assert phrase("html of 2 ml") == "html of 2 mL"

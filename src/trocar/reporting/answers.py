@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from trocar.measure import Measure
-from trocar.reporting.words import title
+from trocar.reporting.words import sentence, title
 
 
 class Question(Enum):
@@ -124,14 +124,23 @@ class Told:
 
 def told(found: Answers) -> Told:
     """The sentences of all methods, each where it belongs."""
-    common = _common(found.measures)
+    start = _start(found.measures)
+    common = [t for t in _common(found.measures) if t not in start]
     by_scenario = {s: _common(by[s] for by in found.by.values() if s in by) for s in found.scenarios}
     by_question = {q: _common(by.values()) for q, by in found.by.items()}
     return Told(
         " ".join(common),
         {s: " ".join(t for t in sentences if t not in common) for s, sentences in by_scenario.items()},
-        {q: " ".join(t for t in sentences if t not in common) for q, sentences in by_question.items()},
+        {q: " ".join(t for t in sentences if t not in (*common, *start)) for q, sentences in by_question.items()},
     )
+
+
+def _start(measures: Iterable[Measure]) -> list[str]:
+    """What the methods of all begin with, if more follows: the vertebra that every scenario starts from."""
+    each = [_sentences(m) for m in measures]
+    same = [len(set(sentences)) == 1 for sentences in zip(*each, strict=False)]
+    start = each[0][: (*same, False).index(False)] if each else []
+    return start if all(len(sentences) > len(start) for sentences in each) else []
 
 
 def _common(measures: Iterable[Measure]) -> list[str]:
@@ -159,5 +168,5 @@ def shared_methods(rows: Sequence[Iterable[Measure]]) -> tuple[tuple[str, ...], 
 
 
 def _sentences(measure: Measure) -> list[str]:
-    text = f"{measure.method.rstrip('.')}." if measure.method else ""
-    return [s for s in re.split(r"(?<=[.])\s+(?=[A-Z])", text) if s]
+    text = f"{sentence(measure.method).rstrip('.')}." if measure.method else ""
+    return [s for s in re.split(r"(?<=[.])\s+(?=[A-Z0-9])", text) if s]

@@ -185,7 +185,8 @@ def _parameters(plan: Plan) -> Table:
         allowed = f"{bounds.low:g} to {bounds.high:g}" if bounds else ", ".join(f.metadata.get("options") or ())
         shown = f"{value:g}" if isinstance(value, float) else str(value)
         rows.append((f.name, shown, bounds.unit if bounds else "", allowed, f.metadata.get("help", "")))
-    return Table("Every parameter", ("Field", "Value", "Unit", "Allowed", "Meaning"), tuple(rows), (1,))
+    heads, widths = ("Field", "Value", "Unit", "Allowed", "Meaning"), (0.0, 1.3, 0.0, 1.7, 3.0)
+    return Table("Every parameter", heads, tuple(rows), widths=widths)
 
 
 def _provenance(plan: Plan) -> Table:

@@ -23,6 +23,8 @@ _FILLS: dict[Question, tuple[str, str]] = {
 }
 #: Pixels for each bar, between two scenarios, and for headings and legend.
 BAR_PIXELS, GAP_PIXELS, HEAD_PIXELS = 30, 22, 150
+#: Of a bar's row: how far below its middle the interval is drawn, and how far above it the value stands.
+WHISKER_BELOW, VALUE_ABOVE = 0.24, 0.13
 
 
 def bars_picture(found: Answers) -> bytes:
@@ -63,12 +65,13 @@ def _bar(axes: Axes, row: float, measure: Measure, question: Question, top: floa
     axes.barh([row], [measure.value], color=colour, hatch=hatch, edgecolor="white", linewidth=0.0, height=0.82)
     if measure.low is not None and measure.high is not None:
         whisker: dict[str, Any] = {"color": INK, "lw": 1.2, "solid_capstyle": "butt"}
-        axes.plot([measure.low, measure.high], [row, row], **whisker)
+        low = row + WHISKER_BELOW  # the value stands over it, at the end of the bar
+        axes.plot([measure.low, measure.high], [low, low], **whisker)
         for end in (measure.low, measure.high):
-            axes.plot([end, end], [row - 0.22, row + 0.22], **whisker)
-    axes.text(
-        _end(measure) + 0.012 * top, row, number(measure.value, measure.unit), va="center", fontsize=7.5, color=INK
-    )
+            axes.plot([end, end], [low - 0.13, low + 0.13], **whisker)
+    place = row - VALUE_ABOVE if measure.high is not None else row
+    text = number(measure.value, measure.unit)
+    axes.text(measure.value + 0.012 * top, place, text, va="center", fontsize=7.5, color=INK)
 
 
 def _end(measure: Measure) -> float:

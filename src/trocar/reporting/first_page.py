@@ -8,7 +8,7 @@ from trocar.planning.skin import SkinMark
 from trocar.planning.spoken import HAND_DEG, aside, lean
 from trocar.planning.trajectory import Clearance, Grade, Trajectory
 from trocar.reporting.content import GRADES, SEVERITIES, Badge, Concern, Path, Row, Table, Tone
-from trocar.reporting.words import amount, is_probability, number, percent, plain, title
+from trocar.reporting.words import amount, is_probability, number, percent, phrase, plain, sentence, title
 from trocar.treatment import Option, Plan
 
 #: Clearances on the first page: all that are not safe, and the nearest others up to this many for one
@@ -228,7 +228,7 @@ def clearance_table(name: str, clearances: tuple[Clearance, ...], remark: str = 
 def concerns(findings: tuple[Finding, ...]) -> tuple[Concern, ...]:
     """Findings, the worst first, each once."""
     ranked = sorted(dict.fromkeys(findings), key=lambda f: -f.severity.rank)
-    return tuple(Concern(SEVERITIES[f.severity], f.text, f.because) for f in ranked)
+    return tuple(Concern(SEVERITIES[f.severity], sentence(f.text), phrase(f.because)) for f in ranked)
 
 
 def not_checked_text(plan: Plan) -> str:

@@ -12,7 +12,7 @@ from trocar.reporting.curves import columns
 from trocar.reporting.first_page import concerns
 from trocar.reporting.mechanics_pictures import pictures
 from trocar.reporting.times import TIME_WORDS, by_time, time_of, times_in
-from trocar.reporting.words import amount, number, title
+from trocar.reporting.words import amount, bounds_words, number, title
 from trocar.treatment import Simulation
 
 _HARD_SPACE = "\N{NO-BREAK SPACE}"
@@ -131,10 +131,8 @@ def _with_interval(measure: Measure | None) -> str:
     if measure is None:
         return "–"
     text = number(measure.value, measure.unit)
-    if measure.low is not None and measure.high is not None:
-        interval = f"({number(measure.low, measure.unit)} to {number(measure.high, measure.unit)})"
-        text += " " + interval.replace(" ", _HARD_SPACE)
-    return text
+    bounds = bounds_words(measure)
+    return f"{text} {f'({bounds})'.replace(' ', _HARD_SPACE)}" if bounds else text
 
 
 def _questions(found: Answers) -> Table:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 
-from trocar.measure import Measure, unit_text
+from trocar.measure import ROUNDING, SMALL, Measure, unit_text
 
 #: American names in label schemes, in the spelling of the report.
 _BRITISH = {"esophagus": "oesophagus"}
@@ -30,16 +31,18 @@ _THIN = "\N{NARROW NO-BREAK SPACE}"
 
 
 def number(value: float, unit: str = "mm") -> str:
-    """One decimal; forces, counts and grades without any, ratios and small angles with two. Never "-0.0"."""
+    """One decimal; forces, counts and grades without any, ratios two; two digits of what is small. Never "-0.0"."""
+    if not math.isfinite(value):
+        return "–"
     if unit in _LARGE:
         return f"{value + 0.0:,.0f}".replace(",", _THIN) if abs(value) >= 0.5 else "0"
     if unit == "1":
         if 0.0 < abs(value) < 0.1:
             return f"{value:.2g}"
         return f"{value:.0f}" if float(value).is_integer() else f"{value:.2f}"
-    if unit == "deg" and 0.005 <= abs(value) < 0.1:
-        return f"{value:.2f}"
-    return f"{value:.1f}" if abs(value) >= 0.05 else "0.0"
+    if ROUNDING < abs(value) < SMALL:
+        return f"{value:.{1 - math.floor(math.log10(abs(value)))}f}".rstrip("0")
+    return f"{value:.1f}" if abs(value) >= SMALL else "0.0"
 
 
 def unit_words(unit: str) -> str:
@@ -52,10 +55,28 @@ def amount(measure: Measure) -> str:
     if is_probability(measure):
         return percent(measure)
     text = number(measure.value, measure.unit)
-    if measure.low is not None and measure.high is not None:
-        text += f" ({number(measure.low, measure.unit)} to {number(measure.high, measure.unit)})"
+    if bounds := bounds_words(measure):
+        text += f" ({bounds})"
     unit = unit_words(measure.unit)
     return f"{text}{'' if unit in ('', '°') else ' '}{unit}"
+
+
+def bounds_words(measure: Measure) -> str:
+    """The interval without brackets and unit; empty without one, and where it prints as the value itself."""
+    if measure.low is None or measure.high is None:
+        return ""
+    value, low, high = (number(v, measure.unit) for v in (measure.value, measure.low, measure.high))
+    return "" if low == value == high else f"{low} to {high}"
+
+
+def phrase(text: str) -> str:
+    """Words of others with the litre as the tables write it ("mL")."""
+    return re.sub(r"\bml\b", "mL", text)
+
+
+def sentence(text: str) -> str:
+    """The same with a capital."""
+    return phrase(text[:1].upper() + text[1:])
 
 
 def is_probability(measure: Measure) -> bool:

@@ -73,7 +73,7 @@ def test_a_balloon_passes_its_cannula() -> None:
     for balloon in BALLOONS.values():
         assert balloon.diameter_mm < balloon.cannula().outer_diameter_mm
         assert balloon.cannula(150.0).length_mm == 150.0
-    assert BALLOONS[15].max_pressure_mpa / PSI_MPA == pytest.approx(400.0)
+    assert BALLOONS[15].max_pressure_mpa / PSI_MPA == pytest.approx(400.0, rel=1e-3)
 
 
 def test_a_balloon_is_not_filled_beyond_its_limit_and_must_be_possible() -> None:

@@ -12,7 +12,8 @@ from trocar.anatomy.levels import Level
 from trocar.anatomy.patient import Anatomy
 from trocar.errors import CaseFileError
 from trocar.geometry import Side
-from trocar.io.plan_file import SCHEMA, from_json, read_plan, to_json, with_images
+from trocar.io.plan_file import SCHEMA, from_json, read_case_id, read_plan, to_json, with_images
+from trocar.io.simulation_file import digest
 from trocar.measure import Code, Finding, Measure, Severity
 from trocar.planning.instrument import Needle
 from trocar.planning.trajectory import Clearance, Grade, Trajectory
@@ -80,7 +81,8 @@ def test_a_plan_without_its_images_says_so() -> None:
     ("text", "said"),
     [
         ("", "not JSON"),
-        ("[1, 2]", "schema None is not"),
+        ("[1, 2]", "names no schema"),
+        ("[" * 100_000, "nested too deeply"),
         ('{"schema": "trocar-plan/2"}', "schema 'trocar-plan/2' is not 'trocar-plan/1'"),
         ('{"schema": "trocar-plan/1"}', "damaged"),
         (to_json(made()).replace('"right"', '"middle"'), "damaged"),
@@ -93,11 +95,74 @@ def test_what_is_no_plan_is_refused(text: str, said: str) -> None:
         from_json(text)
 
 
+#: Words that only a programmer knows.
+PYTHON = ("Errno", "KeyError", "TypeError", "ValueError", "AttributeError", "codec", "__init__", "argument", "object")
+
+
+def _without(name: str) -> str:
+    document = json.loads(to_json(made()))
+    if name in document:
+        del document[name]
+    else:
+        del document["options"][0]["trajectories"][0]["instrument"][name]
+    return json.dumps(document)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (_without("provenance"), "'provenance' is missing"),
+        (_without("outer_diameter_mm"), "an entry is missing"),
+        (
+            to_json(made()).replace('"level": "T12",\n    "side": "any"', '"level": null'),
+            "level=None is not a vertebra",
+        ),
+        (to_json(made()).replace('"options": [', '"options": 7, "other": ['), "an entry is missing"),
+        (
+            to_json(made()).replace('"canal_margin_mm"', '"canal_margin"'),
+            "'canal_margin' is no field of vertebroplasty",
+        ),
+    ],
+)
+def test_what_is_damaged_is_said_in_plain_words(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "plan.json").write_text(text, encoding="utf-8")
+    with pytest.raises(CaseFileError, match=r"plan\.json is damaged") as refused:
+        read_plan(tmp_path)
+    assert said in str(refused.value)
+    assert not any(word in str(refused.value) for word in PYTHON)
+
+
+def test_the_pseudonym_is_beside_the_plan_and_not_in_it(tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_text(to_json(made(), "c-0042"), encoding="utf-8")
+    assert read_case_id(tmp_path) == "c-0042"
+    assert read_plan(tmp_path) == made()
+    assert digest(read_plan(tmp_path)) == digest(made())
+    with pytest.raises(ValueError, match="not a pseudonym"):
+        to_json(made(), "Jane Doe")
+
+
+def test_a_plan_without_a_pseudonym_reads(tmp_path: Path) -> None:
+    """As files were written before it was kept."""
+    (tmp_path / "plan.json").write_text(to_json(made()), encoding="utf-8")
+    assert "case" not in json.loads(to_json(made()))
+    assert read_case_id(tmp_path) is None
+
+
+@pytest.mark.parametrize("case_id", ['"Jane Doe"', "7", '["c"]'])
+def test_what_is_no_pseudonym_is_refused(tmp_path: Path, case_id: str) -> None:
+    text = to_json(made(), "c-0042").replace('"c-0042"', case_id)
+    (tmp_path / "plan.json").write_text(text, encoding="utf-8")
+    with pytest.raises(CaseFileError, match="not a pseudonym: name another with --case"):
+        read_case_id(tmp_path)
+
+
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(CaseFileError, match="cannot be read"):
+    with pytest.raises(
+        CaseFileError, match=r"none\.json cannot be read \(there is no such file\): give the plan\.json"
+    ):
         read_plan(tmp_path / "none.json")
     (tmp_path / "plan.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(CaseFileError, match="cannot be read"):
+    with pytest.raises(CaseFileError, match="cannot be read, it is no text: give"):
         read_plan(tmp_path)
 
 

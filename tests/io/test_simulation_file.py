@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -75,6 +76,17 @@ def test_others_find_a_field_where_it_lies(tmp_path: Path) -> None:
     np.testing.assert_allclose(image.affine, np.diag([-1, -1, 1, 1]) @ turned(), atol=1e-4)
     np.testing.assert_array_equal(np.asarray(image.dataobj).T, before.volumes["strain_energy_as_is"].array)
     assert image.header.get_xyzt_units()[0] == "mm"
+    assert bytes(image.header["descrip"]).rstrip(b"\0") == b"strain_energy_as_is [mJ/mm3]"
+    mask = nibabel.nifti1.Nifti1Image.from_filename(path.parent / "cement.nii.gz")
+    assert bytes(mask.header["descrip"]).rstrip(b"\0") == b"cement [1 inside, 0 outside]"
+
+
+def test_a_field_says_that_strain_is_a_fraction() -> None:
+    simulation = simulated()
+    strain = replace(simulation.volumes["strain_energy_as_is"], unit="1")
+    files = field_files(replace(simulation, volumes={"effective_strain_as_is": strain}))
+    said = gzip.decompress(files["fields/effective_strain_as_is.nii.gz"])[148:228].rstrip(b"\0")
+    assert said == b"effective_strain_as_is [fraction, 0.01 is 1 %]"
 
 
 def test_the_layout_others_read() -> None:
@@ -113,8 +125,8 @@ def test_a_missing_field_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "cannot be read"),
-        ("[]", "schema None is not"),
+        ("", "not JSON"),
+        ("[]", "names no schema"),
         ('{"schema": "trocar-simulation/2"}', "'trocar-simulation/2' is not 'trocar-simulation/1'"),
         ('{"schema": "trocar-simulation/1"}', "damaged"),
         (to_json(simulated()).replace('"SUCCESS"', '"DONE"'), "damaged"),

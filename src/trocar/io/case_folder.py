@@ -8,12 +8,13 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from trocar.errors import OutputError
+from trocar.errors import CaseFileError, OutputError
 from trocar.io import simulation_file
-from trocar.io.plan_file import to_json
+from trocar.io.plan_file import read_plan, to_json
 from trocar.reporting.html import html
 from trocar.reporting.pdf import pdf
 from trocar.reporting.report import Report
+from trocar.treatment import Plan
 
 
 def check_folder(folder: str | Path, inputs: Iterable[str | Path] = ()) -> Path:
@@ -33,16 +34,57 @@ def check_folder(folder: str | Path, inputs: Iterable[str | Path] = ()) -> Path:
     return folder
 
 
-def write(report: Report, folder: str | Path, inputs: Iterable[str | Path] = (), fields: bool = False) -> Path:
+def check_unsimulated(folder: str | Path) -> None:
+    """Raise :class:`OutputError` where ``folder`` holds a simulation: a new plan would make it one of another plan."""
+    if (Path(folder) / "simulation.json").exists():
+        raise OutputError(
+            f"{folder} holds the simulation of an earlier plan: name another folder, or remove that one first."
+        )
+
+
+def check_same_plan(folder: str | Path, plan: Plan) -> None:
+    """Raise :class:`OutputError` where ``folder`` holds another plan than ``plan``."""
+    if not (Path(folder) / "plan.json").exists():
+        return
+    try:
+        same = simulation_file.digest(read_plan(folder)) == simulation_file.digest(plan)
+    except CaseFileError:
+        same = False
+    if not same:
+        raise OutputError(f"{folder} holds another plan than the one given: name another folder for the results.")
+
+
+def check_writable(folder: str | Path) -> None:
+    """Raise :class:`OutputError` where ``folder`` cannot be made or written to, before anything is computed.
+
+    Tried, not asked: a folder is made and removed in ``folder`` or the nearest one above it that exists, and where it
+    exists also beside it, where results are put together.
+    """
+    folder = Path(folder)
+    nearest = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    for place in (nearest, folder.absolute().parent) if nearest == folder else (nearest,):
+        try:
+            Path(tempfile.mkdtemp(prefix=".trocar-", dir=place)).rmdir()
+        except OSError as error:
+            raise OutputError(f"{folder} cannot be written to ({error.strerror}): name another folder.") from None
+
+
+def write(
+    report: Report,
+    folder: str | Path,
+    inputs: Iterable[str | Path] = (),
+    fields: bool = False,
+    case_id: str | None = None,
+) -> Path:
     """Write ``report.html``, ``report.pdf``, ``plan.json`` and ``figures/`` into ``folder``.
 
     A report with a simulation also gives ``simulation.json``, and with ``fields`` every volume of it as NIfTI in
-    ``fields/``. Everything is made in a temporary folder beside the target first; a failure leaves what was
-    there before. Returns the folder.
+    ``fields/``. ``case_id`` is the pseudonym that ``plan.json`` keeps. Everything is made in a temporary folder beside
+    the target first; a failure leaves what was there before. Returns the folder.
     """
     folder = check_folder(folder, inputs)
     files: dict[str, bytes] = {
-        "plan.json": to_json(report.plan).encode(),
+        "plan.json": to_json(report.plan, case_id).encode(),
         "report.html": html(report).encode(),
         "report.pdf": pdf(report),
     }

@@ -72,10 +72,11 @@ def write_nifti(volume: Volume, path: Path, dtype: DTypeLike) -> Path:
     return path
 
 
-def nifti_bytes(volume: Volume, dtype: DTypeLike, compressed: bool) -> bytes:
+def nifti_bytes(volume: Volume, dtype: DTypeLike, compressed: bool, says: str = "") -> bytes:
     """``volume`` as the bytes of a ``.nii`` file, or of a ``.nii.gz`` one; rounded where ``dtype`` is whole numbers.
 
-    Fast rather than small where compressed, and without a date: equal volumes make equal files.
+    ``says`` goes into the header's description, which has 79 bytes: longer text is cut. Fast rather than small where
+    compressed, and without a date: equal volumes make equal files.
     """
     whole = np.issubdtype(np.dtype(dtype), np.integer)
     array = np.rint(volume.array) if whole and volume.array.dtype.kind == "f" else volume.array
@@ -83,6 +84,7 @@ def nifti_bytes(volume: Volume, dtype: DTypeLike, compressed: bool) -> bytes:
     image.set_qform(image.affine, "scanner")
     image.set_sform(image.affine, "scanner")
     image.header.set_xyzt_units("mm")
+    image.header["descrip"] = says.encode("ascii", "replace")[:79]
     data = bytes(image.to_bytes())
     return gzip.compress(data, compresslevel=1, mtime=0) if compressed else data
 

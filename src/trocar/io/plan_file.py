@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +12,10 @@ import numpy as np
 
 from trocar.anatomy.levels import Level
 from trocar.anatomy.patient import Anatomy
+from trocar.case import check_id
 from trocar.errors import CaseFileError
 from trocar.geometry import Side
+from trocar.io.case_text import damage, read_document, read_text
 from trocar.io.records import fields_of, plain, read_findings, read_measure, read_measures
 from trocar.planning.instrument import Needle
 from trocar.planning.trajectory import Clearance, Trajectory
@@ -20,15 +23,20 @@ from trocar.treatment import Option, Plan, Procedure, Provenance, procedures
 
 #: Name and version of the layout. A change that an old reader would misread gets a new number.
 SCHEMA = "trocar-plan/1"
+_WANTED = "the plan.json of a plan"
 
 
-def to_json(plan: Plan) -> str:
-    """The plan as indented JSON text. Numbers are written so that they read back bit for bit."""
+def to_json(plan: Plan, case_id: str | None = None) -> str:
+    """The plan as indented JSON text. Numbers are written so that they read back bit for bit.
+
+    ``case_id`` is the pseudonym that goes with it, see :func:`read_case_id`; the plan itself has none.
+    """
     document = {
         "schema": SCHEMA,
         "trocar_version": plan.version,
         "research_use_only": True,
         "frame": "LPS, mm",
+        **({} if case_id is None else {"case": check_id(case_id)}),
         "procedure": {"name": plan.procedure.name, **plain(fields_of(plan.procedure))},
         "options": [_option(o) for o in plan.options],
         "not_checked": list(plan.not_checked),
@@ -41,19 +49,11 @@ def to_json(plan: Plan) -> str:
 
 def from_json(text: str, images: Anatomy | None = None) -> Plan:
     """The plan in ``text``; raises :class:`CaseFileError` when it is not one of ours, or not of these ``images``."""
-    try:
-        document = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise CaseFileError(
-            f"this is not JSON (line {error.lineno}: {error.msg}): give the plan.json of a plan."
-        ) from None
-    schema = document.get("schema") if isinstance(document, dict) else None
-    if schema != SCHEMA:
-        raise CaseFileError(f"schema {schema!r} is not {SCHEMA!r}: read it with the version of trocar that wrote it.")
+    document = read_document(text, SCHEMA, _WANTED)
     try:
         plan = _plan(document)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CaseFileError(f"plan.json is damaged ({type(error).__name__}: {error}): plan again.") from error
+        raise CaseFileError(f"plan.json is damaged ({damage(error)}): plan again.") from error
     return plan if images is None else with_images(plan, images)
 
 
@@ -73,13 +73,21 @@ def with_images(plan: Plan, images: Anatomy) -> Plan:
 
 def read_plan(path: str | Path, on: Anatomy | None = None) -> Plan:
     """Read ``plan.json``, or the one in a case folder. ``on`` is the patient it was planned on, if at hand."""
-    path = Path(path)
-    path = path / "plan.json" if path.is_dir() else path
+    return from_json(read_text(_file(path), _WANTED), on)
+
+
+def read_case_id(path: str | Path) -> str | None:
+    """The pseudonym that was written with the plan; None in a file that has none, as older ones."""
+    case_id = read_document(read_text(_file(path), _WANTED), SCHEMA, _WANTED).get("case")
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CaseFileError(f"{path} cannot be read ({error}): give the plan.json of a plan.") from None
-    return from_json(text, on)
+        return None if case_id is None else check_id(case_id)
+    except (TypeError, ValueError):
+        raise CaseFileError("the case in plan.json is not a pseudonym: name another with --case.") from None
+
+
+def _file(path: str | Path) -> Path:
+    path = Path(path)
+    return path / "plan.json" if path.is_dir() else path
 
 
 def _option(option: Option) -> dict[str, Any]:
@@ -139,8 +147,14 @@ def _read_procedure(d: dict[str, Any]) -> Procedure:
     name = fields.pop("name")
     known = procedures()
     if name not in known:
-        raise ValueError(f"procedure {name!r} is not one of {', '.join(known)}")
-    return known[name](**fields)
+        raise CaseFileError(f"plan.json is damaged (procedure {name!r} is not one of {', '.join(known)}): plan again.")
+    foreign = sorted(fields.keys() - {f.name for f in dataclasses.fields(known[name])})
+    if foreign:
+        raise CaseFileError(f"plan.json is damaged ({foreign[0]!r} is no field of {name}): plan again.")
+    try:
+        return known[name](**fields)
+    except ValueError as error:  # our own words for a value out of range
+        raise CaseFileError(f"plan.json is damaged: {error} Plan again.") from error
 
 
 def _read_option(d: dict[str, Any]) -> Option:

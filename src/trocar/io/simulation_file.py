@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trocar.errors import CaseFileError
+from trocar.io.case_text import damage, read_document, read_text
 from trocar.io.nifti import nifti_bytes, read_nifti
 from trocar.io.plan_file import to_json as plan_to_json
 from trocar.io.records import plain, read_findings, read_measures
@@ -21,6 +22,7 @@ from trocar.volume import Volume
 
 #: Name and version of the layout. A change that an old reader would misread gets a new number.
 SCHEMA = "trocar-simulation/1"
+_WANTED = "the simulation.json of a simulation"
 #: Units whose voxels are whole numbers, and the type they are stored as; all others are 32-bit floats.
 _STORED = {"mask": np.uint8, "label": np.int16}
 
@@ -34,7 +36,7 @@ def to_json(simulation: Simulation, fields: bool = False) -> str:
         "research_use_only": True,
         "frame": "LPS, mm",
         "procedure": {"name": plan.procedure.name, "level": str(plan.procedure.level)},
-        "plan_sha256": _digest(plan),
+        "plan_sha256": digest(plan),
         "status": simulation.status.name,
         "measures": plain(simulation.measures),
         "findings": plain(simulation.findings),
@@ -48,7 +50,7 @@ def to_json(simulation: Simulation, fields: bool = False) -> str:
 def field_files(simulation: Simulation) -> dict[str, bytes]:
     """Every volume as the bytes of a NIfTI file, by its name in a case folder."""
     return {
-        _file(name): nifti_bytes(v, _STORED.get(v.unit, np.float32), compressed=True)
+        _file(name): nifti_bytes(v, _STORED.get(v.unit, np.float32), compressed=True, says=_says(name, v.unit))
         for name, v in simulation.volumes.items()
     }
 
@@ -60,22 +62,26 @@ def read_simulation(path: str | Path, plan: Plan) -> Simulation:
     """
     path = Path(path)
     path = path / "simulation.json" if path.is_dir() else path
+    document = read_document(read_text(path, _WANTED), SCHEMA, _WANTED)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CaseFileError(f"{path} cannot be read ({error}): give the simulation.json of a simulation.") from None
-    schema = document.get("schema") if isinstance(document, dict) else None
-    if schema != SCHEMA:
-        raise CaseFileError(f"schema {schema!r} is not {SCHEMA!r}: read it with the version of trocar that wrote it.")
-    try:
-        if document["plan_sha256"] != _digest(plan):
+        if document["plan_sha256"] != digest(plan):
             raise CaseFileError(f"{path} is the simulation of another plan: simulate this one.")
         return _simulation(document, plan, path.parent)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CaseFileError(f"{path} is damaged ({type(error).__name__}: {error}): simulate again.") from error
+        raise CaseFileError(f"{path} is damaged ({damage(error)}): simulate again.") from error
 
 
-def _digest(plan: Plan) -> str:
+#: Units of fields as they are said in a NIfTI, which has no place for the unit of a voxel's value.
+_SAID = {"1": "fraction, 0.01 is 1 %", "mask": "1 inside, 0 outside", "label": "label numbers"}
+
+
+def _says(name: str, unit: str) -> str:
+    """A field's name and unit."""
+    return f"{name} [{_SAID.get(unit, unit)}]"
+
+
+def digest(plan: Plan) -> str:
+    """SHA-256 of the plan as text, without its pseudonym: equal plans have equal digests."""
     return hashlib.sha256(plan_to_json(plan).encode()).hexdigest()
 
 

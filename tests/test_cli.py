@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -17,12 +19,13 @@ from pydicom.sr.coding import Code
 
 from trocar.anatomy.levels import Level
 from trocar.anatomy.phantom import PhantomSpec, phantom
-from trocar.cli import main, with_bone
+from trocar.cli import main, simulation_lines, with_bone
 from trocar.io.ct import read_ct
 from trocar.io.phantom_files import write_phantom
-from trocar.io.plan_file import read_plan
+from trocar.io.plan_file import read_case_id, read_plan
 from trocar.io.simulation_file import read_simulation
 from trocar.measure import Finding, Measure, Severity, Status
+from trocar.planning.instrument import BALLOONS, PSI_MPA
 from trocar.procedures.kyphoplasty import Kyphoplasty
 from trocar.procedures.vertebroplasty import Vertebroplasty
 from trocar.treatment import Plan, Procedure, Progress, Simulation
@@ -187,7 +190,7 @@ def test_a_solver_that_does_not_end_well_is_said_and_writes_nothing(
     assert not (tmp_path / "sim").exists()
 
 
-def test_what_a_simulation_cannot_be_asked_is_a_usage_error(
+def test_what_the_anatomy_refuses_is_no_usage_error(
     files: Files, planned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def too_much(procedure: Vertebroplasty, plan: Plan, progress: Progress) -> Simulation:
@@ -195,9 +198,194 @@ def test_what_a_simulation_cannot_be_asked_is_a_usage_error(
 
     monkeypatch.setattr(Vertebroplasty, "simulate", too_much)
     result = trocar(*simulate_arguments(files, planned, "--out", tmp_path / "sim"))
-    assert result.exit_code == 2
-    assert "more than the 9.1 mL" in result.stderr
+    assert result.exit_code == 1
+    assert result.stderr.endswith("trocar: cement_volume_ml=15 is more than the 9.1 mL that this body holds.\n")
+    assert "Usage" not in result.stderr
     assert not (tmp_path / "sim").exists()
+
+
+Document = dict[str, Any]
+
+
+def _paths(document: Document) -> list[Document]:
+    return [t for option in document["options"] for t in option["trajectories"]]
+
+
+def _shifted(by_mm: float) -> Callable[[Document], None]:
+    """Every point of every path moved towards the patient's left."""
+
+    def shift(document: Document) -> None:
+        for path in _paths(document):
+            for name in ("skin_mm", "entry_mm", "target_mm"):
+                path[name][0] += by_mm
+
+    return shift
+
+
+def _bent(document: Document) -> None:
+    """The skin's point aside: the three are on no line."""
+    for path in _paths(document):
+        path["skin_mm"][0] += 3.0
+
+
+def _deeper(document: Document) -> None:
+    """The tip 3 mm on along the needle, the same entry and skin."""
+    for path in _paths(document):
+        way = np.subtract(path["target_mm"], path["skin_mm"])
+        path["target_mm"] = list(np.add(path["target_mm"], 3.0 * way / np.linalg.norm(way)))
+
+
+def _skin_nearer(document: Document) -> None:
+    """The skin 5 mm nearer the bone, on the same line."""
+    for path in _paths(document):
+        way = np.subtract(path["target_mm"], path["skin_mm"])
+        path["skin_mm"] = list(np.add(path["skin_mm"], 5.0 * way / np.linalg.norm(way)))
+
+
+def _kinder(document: Document) -> None:
+    """A clearance written 0.1 mm larger than it is."""
+    for path in _paths(document):
+        path["clearances"][0]["value_mm"] += 0.1
+
+
+def _thinner(document: Document) -> None:
+    for path in _paths(document):
+        path["instrument"]["outer_diameter_mm"] -= 1.0
+
+
+def _silent(document: Document) -> None:
+    """The canal's clearance left out."""
+    for path in _paths(document):
+        path["clearances"] = [c for c in path["clearances"] if c["structure"] != "canal"]
+
+
+def _nowhere(document: Document) -> None:
+    for path in _paths(document):
+        path["target_mm"][2] = float("nan")
+
+
+CHANGED: dict[str, tuple[Callable[[Document], object], str]] = {
+    "shifted by 8 mm": (_shifted(8.0), "does not have the clearances it states"),
+    "shifted by 100 mm": (_shifted(100.0), "does not have the clearances it states"),
+    "bent": (_bent, "not run on one line"),
+    "deeper": (_deeper, "does not have the clearances it states"),
+    "the skin nearer": (_skin_nearer, "does not leave the skin where it says"),
+    "a kinder number": (_kinder, "mm to the "),
+    "a thinner needle": (_thinner, "mm to the "),
+    "a clearance left out": (_silent, "states no clearance to the canal"),
+    "a point that is none": (_nowhere, "has a point that is none"),
+    "an unknown approach": (lambda d: [t.update(approach="frontal") for t in _paths(d)], "approach='frontal'"),
+    "another level": (lambda d: d["procedure"].update(level="L1"), "a plan of L1 with a path to L2"),
+    "no option": (lambda d: d.update(options=[]), "holds no path"),
+    "an option without a path": (lambda d: d["options"][0].update(trajectories=[]), "holds no path"),
+}
+
+
+@pytest.mark.parametrize("command", ["simulate", "export"])
+@pytest.mark.parametrize("how", CHANGED)
+def test_a_changed_plan_is_noticed(
+    files: Files, planned: Path, tmp_path: Path, simulating, how: str, command: str
+) -> None:
+    simulating(Status.SUCCESS)
+    change, said = CHANGED[how]
+    document = json.loads((planned / "plan.json").read_text(encoding="utf-8"))
+    change(document)
+    (tmp_path / "plan.json").write_text(json.dumps(document), encoding="utf-8")
+    out = tmp_path / ("sim" if command == "simulate" else "model.inp")
+    result = trocar(command, tmp_path / "plan.json", files.scan, "--labels", files.labels, "--out", out, "-q")
+    assert result.exit_code == 1, result.output
+    assert said in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not out.exists()
+
+
+def test_the_last_bits_of_a_plan_are_no_change(files: Files, planned: Path, tmp_path: Path, simulating) -> None:
+    simulating(Status.SUCCESS)
+    document = json.loads((planned / "plan.json").read_text(encoding="utf-8"))
+    for path in _paths(document):
+        for name in ("skin_mm", "entry_mm", "target_mm"):
+            path[name] = [round(x, 6) for x in path[name]]
+    (tmp_path / "plan.json").write_text(json.dumps(document), encoding="utf-8")
+    result = trocar(*simulate_arguments(files, tmp_path, "-q"))
+    assert result.exit_code == 0, result.output
+
+
+def test_the_pseudonym_stays_with_the_plan(files: Files, tmp_path: Path, simulating) -> None:
+    simulating(Status.SUCCESS)
+    assert trocar(*plan_arguments(files, tmp_path / "out", "--case", "c-0042")).exit_code == 0
+    assert json.loads((tmp_path / "out" / "plan.json").read_text())["case"] == "c-0042"
+    assert trocar(*simulate_arguments(files, tmp_path / "out")).exit_code == 0
+    assert "c-0042" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert read_case_id(tmp_path / "out") == "c-0042"
+    assert trocar(*simulate_arguments(files, tmp_path / "out", "--case", "d-1")).exit_code == 0
+    assert "c-0042" not in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert read_case_id(tmp_path / "out") == "d-1"
+
+
+def test_a_simulation_never_goes_over_another_plan(files: Files, planned: Path, tmp_path: Path, simulating) -> None:
+    simulating(Status.SUCCESS)
+    other = tmp_path / "other"
+    assert trocar(*plan_arguments(files, other, "--canal-margin-mm", "1.9")).exit_code == 0
+    before = _contents(other)
+    result = trocar(*simulate_arguments(files, planned, "--out", other))
+    assert result.exit_code == 1
+    assert "holds another plan" in result.stderr
+    assert _contents(other) == before
+    assert trocar(*simulate_arguments(files, other, "--out", other)).exit_code == 0
+
+
+def test_a_plan_never_goes_over_a_simulation(files: Files, tmp_path: Path, simulating) -> None:
+    simulating(Status.SUCCESS)
+    out = tmp_path / "out"
+    assert trocar(*plan_arguments(files, out)).exit_code == 0
+    assert trocar(*plan_arguments(files, out)).exit_code == 0  # a plan over a plan is what planning is
+    assert trocar(*simulate_arguments(files, out, "--fields")).exit_code == 0
+    before = _contents(out)
+    result = trocar(*plan_arguments(files, out, "--canal-margin-mm", "1.9"))
+    assert result.exit_code == 1
+    assert "holds the simulation of an earlier plan" in result.stderr
+    assert "reading" not in result.stderr
+    assert _contents(out) == before
+
+
+def _contents(folder: Path) -> dict[Path, bytes]:
+    return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("command", ["plan", "simulate", "export"])
+def test_a_folder_that_cannot_be_is_found_before_anything_is_read(
+    files: Files, planned: Path, tmp_path: Path, command: str
+) -> None:
+    out = _file(tmp_path / "afile") / "sub" / "model.inp"
+    source = {"plan": plan_arguments(files, out), "simulate": simulate_arguments(files, planned, "--out", out)}
+    arguments = source.get(command, ("export", *simulate_arguments(files, planned, "--out", out)[1:]))
+    result = trocar(*arguments)
+    assert result.exit_code == 1
+    assert "cannot be written to" in result.stderr
+    assert "reading" not in result.stderr
+
+
+def test_what_a_simulation_holds_for_is_told() -> None:
+    law, hinge = "lowest and highest under other laws", "healed to mobile fracture"
+    measures = (
+        Measure("left_balloon_pressure", 2.07, "MPa", 2.0, 3.8, "laws of bone"),
+        Measure("anterior_height_inflated", 16.8, "mm", 16.2, 17.5, hinge),
+        Measure("cement_volume", 4.0, "mL"),
+        Measure("anterior_height_gain_published", 3.6, "mm", 1.7, 5.4, "published"),
+        Measure("stiffness_as_is", 11240.0, "N/mm", 8100.0, 14700.0, law, "Between PMMA caps, glued ends; a law."),
+    )
+    told = simulation_lines(Simulation(None, Status.SUCCESS, measures=measures))  # type: ignore[arg-type]
+    thin = "\N{NARROW NO-BREAK SPACE}"
+    assert told == [
+        "Left balloon pressure: 2.1 (2.0 to 3.8) MPa, 300 psi",
+        "Anterior height inflated: 16.8 (16.2 to 17.5) mm; in brackets: healed to mobile fracture",
+        "Cement volume: 4.0 mL",
+        f"As scanned: stiffness 11{thin}240 (8{thin}100 to 14{thin}700) N/mm",
+        "Load: Between PMMA caps, glued ends; a law.",
+        "In brackets: lowest and highest under other published laws of bone, unless said otherwise.",
+        "Cement is a shape, not a flow: the model does not say where cement would run.",
+        "Published by others, not from this model: Anterior height gain: 3.6 (1.7 to 5.4) mm",
+    ]
 
 
 def test_a_simulation_on_other_images_is_refused(files: Files, planned: Path, tmp_path: Path, simulating) -> None:
@@ -256,6 +444,13 @@ def test_a_procedure_that_only_plans_is_refused_before_anything_is_read(
     result = trocar("simulate", planned, "nowhere", "--labels", "nothing")
     assert result.exit_code == 2
     assert "vertebroplasty cannot be simulated" in result.stderr
+
+
+def test_a_pressure_that_can_be_asked_for_is_one_that_every_balloon_takes() -> None:
+    """The field's limit and the makers' 400 psi are one number in different units."""
+    limit = next(f for f in dataclasses.fields(Kyphoplasty) if f.name == "balloon_pressure_limit_mpa").metadata["range"]
+    for balloon in BALLOONS.values():
+        assert limit.high <= balloon.max_pressure_mpa <= 1.001 * 400.0 * PSI_MPA
 
 
 @pytest.mark.parametrize("what", ["levels", "schemes", "procedures", "instruments", "approaches"])
@@ -442,6 +637,7 @@ def test_what_is_refused_is_said_and_writes_nothing(files: Files, tmp_path: Path
     assert result.exit_code == code, result.output
     assert sentence in result.stderr
     assert "Traceback" not in result.output
+    assert ".;" not in result.stderr
     assert result.exception is None or isinstance(result.exception, SystemExit)
     assert _tree(tmp_path, files.dicom) == before
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from trocar.anatomy.levels import Level
     from trocar.anatomy.patient import Anatomy
     from trocar.anatomy.phantom import Phantom
+    from trocar.measure import Measure
     from trocar.mechanics.answers import Loaded
     from trocar.physics.solid import Boundary, Solid
     from trocar.procedures.bone_access import BoneAccess
@@ -29,6 +30,9 @@ NOTICE = "Research software, not a medical device: do not base a treatment on it
 #: Exit codes: the world refuses; the user pressed Ctrl-C (128 + SIGINT, as shells count). Misuse is click's 2.
 REFUSED, INTERRUPTED = 1, 130
 DEFAULT_PROCEDURE = "vertebroplasty"
+DEFAULT_CASE = "case"
+#: Trabecular density of the drawn patient over a healthy one: bone that breaks.
+OSTEOPOROTIC = 0.6
 
 
 # --- what every command shares ------------------------------------------------------------------
@@ -63,6 +67,15 @@ def callers_mistake() -> Iterator[None]:
         yield
     except (ValueError, TypeError) as error:
         raise click.UsageError(str(error)) from error
+
+
+@contextmanager
+def anatomy_refuses() -> Iterator[None]:
+    """Turn what a computation on a patient refuses into exit 1: the command was understood, the anatomy refuses."""
+    try:
+        yield
+    except ValueError as error:
+        raise SimulationError(str(error)) from error
 
 
 def options(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -220,7 +233,7 @@ def build_procedure(name: str, level: Level, fields: dict[str, Any]) -> Procedur
 @images
 @click.option("--level", "level_names", multiple=True, required=True, help="Vertebra, e.g. L1; repeat, or 'all'.")
 @click.option("-o", "--out", required=True, type=A_PATH, help="Folder for report and plan.")
-@click.option("--case", "case_id", default="case", show_default=True, help="Pseudonym printed on the report.")
+@click.option("--case", "case_id", default=DEFAULT_CASE, show_default=True, help="Pseudonym printed on the report.")
 @click.option("--procedure", "procedure_name", default=DEFAULT_PROCEDURE, show_default=True, help="What to plan.")
 @as_json
 @talk
@@ -249,8 +262,10 @@ def plan_command(
     check_pseudonym(case_id)
     inputs = [p for p in (scan, input_, *labels) if p is not None]
     check_folder(out, inputs)
+    check_folders(out, levels or [])
     anatomy = read_patient(scan, input_, labels, scheme, series, progress)
     chosen = list(anatomy.whole_levels) if levels is None else levels
+    check_folders(out, chosen)
     if not chosen:
         why = " ".join(f"{level}: {reason}" for level, reason in cut_levels(anatomy))
         raise LevelError(f"no level is whole in this scan (body and both pedicles): scan further. {why}")
@@ -313,11 +328,25 @@ def write_plans(
 
     written = []
     for plan in plans:
-        folder = out / str(plan.procedure.level) if several else out
+        folder = folder_of(out, plan.procedure.level, several)
         with progress.stage(f"writing {folder}"):
-            write(report(Case(case_id, plan)), folder, inputs)
+            write(report(Case(case_id, plan)), folder, inputs, case_id=case_id)
         written.append((folder, plan))
     return written
+
+
+def folder_of(out: Path, level: Level, several: bool) -> Path:
+    """Where the plan of a level goes: ``out``, or a folder of its own where there are several."""
+    return out / str(level) if several else out
+
+
+def check_folders(out: Path, levels: list[Level]) -> None:
+    """Refuse folders that cannot be written to, or that hold a simulation which a new plan would make stale."""
+    from trocar.io.case_folder import check_unsimulated, check_writable
+
+    check_writable(out)
+    for level in levels:
+        check_unsimulated(folder_of(out, level, len(levels) > 1))
 
 
 def cut_levels(anatomy: Anatomy) -> list[tuple[Level, str]]:
@@ -389,7 +418,7 @@ def path_lines(option: Option) -> list[str]:
 @click.argument("plan_json", type=A_PATH)
 @images
 @click.option("-o", "--out", type=A_PATH, help="Folder for report and simulation; by default the plan's own.")
-@click.option("--case", "case_id", default="case", show_default=True, help="Pseudonym printed on the report.")
+@click.option("--case", "case_id", help="Pseudonym printed on the report; by default the one the plan was given.")
 @click.option("--fields", is_flag=True, help="Also write strain, energy, modulus and cement as NIfTI into fields/.")
 @as_json
 @talk
@@ -401,7 +430,7 @@ def simulate_command(
     scheme: tuple[str, ...],
     series: str | None,
     out: Path | None,
-    case_id: str,
+    case_id: str | None,
     fields: bool,
     json_: bool,
     verbose: bool,
@@ -411,18 +440,23 @@ def simulate_command(
 
     Writes simulation.json, and the report again with what was simulated, into the plan's folder or OUT.
     """
-    from trocar.io.case_folder import check_folder
-    from trocar.io.plan_file import read_plan
+    from trocar.io.case_folder import check_folder, check_same_plan, check_writable
+    from trocar.io.plan_check import check_paths
+    from trocar.io.plan_file import read_case_id, read_plan
     from trocar.treatment import simulate
 
     progress = Progress(verbose, quiet)
-    check_pseudonym(case_id)
+    if case_id is not None:
+        check_pseudonym(case_id)
     before = read_plan(plan_json)
+    case_id = case_id or read_case_id(plan_json) or DEFAULT_CASE
     check_simulated(before.procedure)
     inputs = [p for p in (scan, input_, *labels) if p is not None]
     folder = check_folder(out or (plan_json if plan_json.is_dir() else plan_json.parent), inputs)
-    planned = with_its_images(before, scan, input_, labels, scheme, series, progress)
-    with progress.stage(f"simulating {planned.procedure.name} of {planned.procedure.level}"), callers_mistake():
+    check_same_plan(folder, before)
+    check_writable(folder)
+    planned = check_paths(with_its_images(before, scan, input_, labels, scheme, series, progress))
+    with progress.stage(f"simulating {planned.procedure.name} of {planned.procedure.level}"), anatomy_refuses():
         simulation = simulate(planned, progress.step)
     write_simulation(simulation, case_id, folder, inputs, fields, progress)
     show_simulation(simulation, folder, json_)
@@ -462,7 +496,7 @@ def write_simulation(
     from trocar.reporting.report import report
 
     with progress.stage(f"writing {folder}"):
-        write(report(Case(case_id, simulation.plan, simulation)), folder, inputs, fields)
+        write(report(Case(case_id, simulation.plan, simulation)), folder, inputs, fields, case_id)
 
 
 def show_simulation(simulation: Simulation, folder: Path, json_: bool) -> None:
@@ -484,20 +518,46 @@ def show_simulation(simulation: Simulation, folder: Path, json_: bool) -> None:
 
 
 def simulation_lines(simulation: Simulation) -> list[str]:
-    """One line for each scenario, and one for each measure that is of none; the report has the rest."""
-    from trocar.reporting.answers import answers, scenario_words
-    from trocar.reporting.words import amount, title
+    """One line for each scenario, and one for each measure that is of none; then what they hold for.
+
+    The report has the rest.
+    """
+    from trocar.reporting.answers import answers, scenario_words, told
+    from trocar.reporting.words import amount
 
     found = answers(simulation.measures)
-    lines = [
-        f"{title(m.name)}: {amount(m)}"
-        for m in simulation.measures
-        if not any(m.name.endswith(f"_{scenario}") for scenario in found.scenarios)
-    ]
+    alone = [m for m in simulation.measures if not any(m.name.endswith(f"_{scenario}") for scenario in found.scenarios)]
+    lines = [measure_line(m) for m in alone if not m.name.endswith(PUBLISHED)]
     for scenario in found.scenarios:
-        told = [f"{q.head.lower()} {amount(by[scenario])}" for q, by in found.by.items() if scenario in by]
-        lines.append(f"{scenario_words(scenario)}: {', '.join(told)}")
-    return lines
+        values = [f"{q.head.lower()} {amount(by[scenario])}" for q, by in found.by.items() if scenario in by]
+        lines.append(f"{scenario_words(scenario)}: {', '.join(values)}")
+    lines += [f"Load: {told(found).all}"] if found.scenarios and told(found).all else []
+    if any(by_law(m) for m in (*alone, *found.measures)):
+        lines.append("In brackets: lowest and highest under other published laws of bone, unless said otherwise.")
+    if any(m.name == "cement_volume" for m in alone):
+        lines.append("Cement is a shape, not a flow: the model does not say where cement would run.")
+    published = [measure_line(m) for m in alone if m.name.endswith(PUBLISHED)]
+    return lines + [f"Published by others, not from this model: {line}" for line in published]
+
+
+#: How the name of a number ends that was taken from the literature and stands beside the model's own.
+PUBLISHED = "_published"
+
+
+def by_law(measure: Measure) -> bool:
+    """Whether a measure's interval spans published laws of bone."""
+    return "laws of bone" in measure.interval or measure.interval.startswith("lowest and highest")
+
+
+def measure_line(measure: Measure) -> str:
+    """A measure with what its interval means, where that is not the laws of bone; a pressure also in psi."""
+    from trocar.planning.instrument import PSI_MPA
+    from trocar.reporting.words import amount, title
+
+    psi = f", {measure.value / PSI_MPA:.0f} psi" if measure.unit == "MPa" else ""
+    known = measure.low is not None and measure.interval and not by_law(measure)
+    meaning = f"; in brackets: {measure.interval}" if known and not measure.name.endswith(PUBLISHED) else ""
+    return f"{title(measure.name.removesuffix(PUBLISHED))}: {amount(measure)}{psi}{meaning}"
 
 
 # --- export -------------------------------------------------------------------------------------
@@ -527,13 +587,16 @@ def export_command(
 
     So that a sceptic can check: same voxels, moduli and supports; the vertebra between PMMA caps.
     """
+    from trocar.io.case_folder import check_writable
+    from trocar.io.plan_check import check_paths
     from trocar.io.plan_file import read_plan
 
     progress = Progress(verbose, quiet)
     write = peer_writer(out)
     before = read_plan(plan_json)
     procedure = with_bone(before.procedure, cement)
-    planned = with_its_images(before, scan, input_, labels, scheme, series, progress)
+    check_writable(out.parent)
+    planned = check_paths(with_its_images(before, scan, input_, labels, scheme, series, progress))
     with progress.stage("building and loading the model"):
         loaded = loaded_vertebra(procedure, planned, cement)
     with progress.stage(f"writing {out}"), callers_mistake():
@@ -576,7 +639,7 @@ def loaded_vertebra(procedure: BoneAccess, plan: Plan, cement: bool) -> Loaded:
 
     model = procedure.bone(plan, Ends.CAPS)
     if cement and isinstance(procedure, Vertebroplasty):
-        with callers_mistake():
+        with anatomy_refuses():
             model = augmented(model, procedure.filling(model, plan)).model
     loaded = press(model)
     if loaded.status is not Status.SUCCESS:
@@ -626,8 +689,11 @@ def demo_command(out: Path, level_name: str, verbose: bool, quiet: bool) -> None
     progress = Progress(verbose, quiet)
     level = parse_levels((level_name,))[0]
     with callers_mistake():
-        spec = PhantomSpec(levels=around(level), focus=level, fracture=Fracture.WEDGE, fracture_percent=25.0)
+        spec = PhantomSpec(
+            levels=around(level), focus=level, fracture=Fracture.WEDGE, fracture_percent=25.0, trabecular=OSTEOPOROTIC
+        )
     folder = check_folder(out)
+    check_folders(out, [level])
     with progress.stage("drawing the phantom"):
         patient = phantom(spec)
         folder.mkdir(parents=True, exist_ok=True)

@@ -54,7 +54,7 @@ class Anatomy:
             raise LevelError(f"level {level} is not in the labels, which have {have}: name one of those.")
         vertebra = self.vertebrae[level]
         if not vertebra.whole:
-            why = "; ".join(f.text for f in vertebra.findings) or "the field of view cuts it"
+            why = "; ".join(f.text.rstrip(".") for f in vertebra.findings) or "the field of view cuts it"
             raise LevelError(f"level {level} is not whole ({why}): scan further, or choose a whole level.")
         return vertebra
 

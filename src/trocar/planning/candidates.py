@@ -118,7 +118,7 @@ def enumerate_candidates(
     ok = _within(transverse, approach.transverse_deg) & _within(sagittal, approach.sagittal_deg)
     tip, way = tip[ok], way[ok]
     tips_mm, ways = frame.to_world(tips[tip] * mirror), (way * mirror) @ frame.axes.T
-    wall = _wall_mm(approach, pedicle, tips_mm, ways)
+    wall = wall_stretch_mm(approach, pedicle, tips_mm, ways)
     floor, ruled_out = _floor_mm(site, tips_mm, ways, instrument, margins)
     return Candidates(tips_mm, ways, far[ok], wall, floor, ruled_out, deviation[tip])
 
@@ -175,7 +175,7 @@ def _steps(low: float, high: float, step: float) -> NDArray[np.float64]:
     return np.arange(math.ceil(low / step), math.floor(high / step) + 1, dtype=np.float64) * step
 
 
-def _wall_mm(
+def wall_stretch_mm(
     approach: Approach, pedicle: Pedicle, tips: NDArray[np.float64], ways: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """How far from the tip the needle must lie in bone with its wall margin."""

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from trocar.measure import Measure
 from trocar.physics.strength import Criterion
-from trocar.reporting.answers import STRENGTHS, Question, answers, methods, scenario_words, shared_methods, spread, told
+from trocar.reporting.answers import (
+    STRENGTHS,
+    Question,
+    answers,
+    grouped_methods,
+    methods,
+    scenario_words,
+    shared_methods,
+    spread,
+    told,
+)
 
 
 def _n(name: str, value: float = 1.0) -> Measure:
@@ -84,6 +94,30 @@ def test_what_every_scenario_starts_from_is_told_with_the_scenario():
     ]))  # fmt: skip
     assert how.all == "Axial, caps; law K."
     assert how.scenario == {"as_is": "As CT shows it.", "augmented": "As CT shows it. 4.0 mL of cement; 2 mm."}
+
+
+def test_a_sentence_of_several_rows_is_said_once_with_their_names():
+    def row(method: str) -> list[Measure]:
+        return [Measure("m", 1.0, "N", method=method)]
+
+    rows = {
+        "Bulge": row("As CT shows it. Of the wall. At 1000 N. Axial; law K."),
+        "Narrowing": row("As CT shows it. To the canal. At 1000 N. Axial; law K."),
+        "Energy": row("As CT shows it. Axial; law K."),
+    }
+    alone, shared = grouped_methods(rows, ["Axial; law K.", "As CT shows it. 4 mL of cement."])
+    assert alone == ("Of the wall.", "To the canal.", "")
+    assert shared == "Bulge, Narrowing: At 1000 N."
+    assert grouped_methods({}, ()) == ((), "")
+
+
+def test_the_ends_are_those_of_every_method():
+    def row(name: str, ends: str) -> Measure:
+        return Measure(name, 1.0, "N", method=f"Axial between {ends}, glued ends; law K.")
+
+    one, other = row("stiffness_as_is", "PMMA caps"), row("stiffness_augmented", "embedded endplates")
+    assert answers([one]).ends == "between PMMA caps"
+    assert answers([one, other]).ends == ""
 
 
 def test_an_interval_that_another_says_too_is_told_once():

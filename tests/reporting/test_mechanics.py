@@ -8,6 +8,8 @@ import pytest
 
 from trocar.case import Case
 from trocar.measure import Measure
+from trocar.physics.materials import DEFAULT_LAW
+from trocar.procedures.vertebroplasty import Vertebroplasty
 from trocar.reporting.content import Chapter, Table
 from trocar.reporting.html import html
 from trocar.reporting.mechanics import chapter
@@ -52,7 +54,9 @@ def test_every_answer_stands_in_its_row_with_its_interval_and_share(told: Chapte
         "3960 (2851 to 5188)",
         "3050 (2196 to 3996)",
     ]
-    assert table.remark == "In brackets: bone laws."
+    assert table.remark.startswith("In brackets: Bone laws. A spread of published laws")
+    assert "not a confidence interval" in table.remark
+    assert "calibration's own uncertainty is not in it" in table.remark
 
 
 def test_the_load_and_the_law_are_named_beside_every_answer(told: Chapter):
@@ -107,9 +111,60 @@ def test_grave_findings_stand_on_the_first_page_and_notes_in_their_chapter(made:
 
 
 def test_the_lead_says_what_cement_gives_and_what_it_is_not(told: Chapter):
-    assert "With cement: stiffness 133 %, strength 106 to 133 % (three criteria) of as scanned." in told.lead
+    assert (
+        "With cement: stiffness 133 %, strength at 0.2 % offset 128 %, strength read from moduli 106 to 133 % of as "
+        "scanned." in told.lead
+    )
+    assert "crushed" not in told.lead
     assert "Anterior height: 19.2 mm before, 22.0 mm after." in told.lead
     assert "do not read them as what this patient can carry" in told.lead
+
+
+def test_the_first_page_says_that_a_chapter_follows_and_its_main_result(made: Report, told: Chapter):
+    headline = told.headline.replace("\N{NARROW NO-BREAK SPACE}", "")
+    assert headline == (
+        "As scanned → with cement: stiffness 11240 → 14900 N/mm, strength at 0.2 % offset 3105 → 3960 N."
+    )
+    page = html(made)
+    assert page.index(told.headline) < page.index("Not checked") < page.index('id="bone-that-carries-load"')
+
+
+def _loaded(name: str, scenario: str, value: float) -> Measure:
+    how = "Axial compression of 0.2 mm between PMMA caps, glued ends; a law."
+    return Measure(f"{name}_{scenario}", value, "N", method=f"{scenario} bone. {how}")
+
+
+def test_crushed_bone_is_told_by_its_offset_strength_and_the_others_with_a_warning(simulation: Simulation):
+    values = {"as_is": 1.0, "fractured": 0.5, "augmented": 0.8}
+    measures = tuple(
+        _loaded(name, scenario, 1000.0 * value * factor)
+        for name, factor in (("stiffness", 10.0), ("strength_stiffness", 1.0), ("strength_offset", 2.0))
+        for scenario, value in values.items()
+    )
+    made = chapter(replace(simulation, measures=measures, findings=()))
+    assert "With cement, between PMMA caps: stiffness 80 %, strength at 0.2 % offset 80 %, strength read from moduli " \
+        "80 % (too low for crushed bone) of as scanned." in made.lead  # fmt: skip
+    assert made.headline.startswith("Fractured → with cement, between PMMA caps: ")
+    warned = [p.name for p in made.pictures if "too low for crushed bone" in p.caption]
+    assert warned == ["stiffness_and_strength", "sweep"]
+
+
+def test_the_law_and_the_calibration_are_named_with_their_source(simulation: Simulation):
+    planned = replace(simulation.plan, procedure=Vertebroplasty("L1"))
+    line = Measure("calibration_slope", 0.735, "mg/cm3", method="From air, fat and muscle")
+    made = chapter(replace(simulation, plan=planned, measures=(*simulation.measures, line)))
+    law, slope = _table(made, "What it rests on").rows
+    assert law[:2] == ("Law of bone", planned.procedure.bone_law)
+    assert law[2] == DEFAULT_LAW.source
+    assert slope == ("Calibration slope", "0.7 mg/cm³", "From air, fat and muscle")
+    assert not any(row[0] == "Calibration slope" for t in made.tables if t.title == "Also computed" for row in t.rows)
+
+
+def test_a_balloon_that_takes_nothing_has_no_curve_but_a_sentence(simulation: Simulation):
+    empty = {"volume_ml": [], "pressure_mpa": []}
+    made = chapter(replace(simulation, measures=(), volumes={}, series={"right_balloon": empty}, findings=()))
+    assert made.pictures == ()
+    assert "No curve of pressure for the right balloon: the filling ends at 0 mL." in made.lead
 
 
 def test_without_images_numbers_stay_and_pictures_of_the_ct_go(plan: Plan, simulation: Simulation):
@@ -150,7 +205,8 @@ def test_a_balloon_is_told_by_what_it_restores(simulation: Simulation):
     assert made.tables[0].columns[:4] == ("Measure", "Before", "Balloon full", "Balloon empty")
     assert [row[0] for row in made.tables[0].rows] == ["Anterior height", "Local kyphosis"]
     assert made.tables[0].rows[1][1:4] == ("18.0°", "–", "12.0°")
-    assert made.tables[0].remark == "In brackets: laws."
+    assert made.tables[0].remark == "In brackets: laws. Kyphosis is positive."
+    assert made.headline == "Anterior height: 19.2 mm before, 21.0 mm with the balloon empty."
     names = [p.name for p in made.pictures]
     assert names == [
         "before_and_after",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -33,6 +33,8 @@ class Question(Enum):
         return _MEANINGS[self]
 
 
+#: Strengths that are read from moduli, without letting anything yield.
+FROM_MODULI = (Question.BY_STIFFNESS, Question.BY_SECTION)
 STRENGTHS = (Question.BY_STIFFNESS, Question.BY_OFFSET, Question.BY_SECTION)
 
 _HEADS = {
@@ -84,6 +86,17 @@ class Answers:
     def measures(self) -> tuple[Measure, ...]:
         """All of them, question by question."""
         return tuple(m for found in self.by.values() for m in found.values())
+
+    @property
+    def ends(self) -> str:
+        """Between which ends all were loaded, e.g. "between PMMA caps"; empty where the methods differ or say none."""
+        found = {m[0] if (m := re.search(r"between [^,;.]+", measure.method)) else "" for measure in self.measures}
+        return found.pop() if len(found) == 1 else ""
+
+    @property
+    def crushed(self) -> bool:
+        """Whether there is crushed bone: strengths that are read from its moduli are too low."""
+        return "fractured" in self.scenarios
 
     def share(self, question: Question, scenario: str) -> float | None:
         """An answer as a share of the reference's; None where either is missing."""
@@ -155,6 +168,15 @@ def spread(found: Answers) -> str:
     return "; ".join(t for t in told if not any(o != t and o.startswith(t) for o in told))
 
 
+def spread_words(found: Answers) -> str:
+    """What an interval is and what it is not; empty without one."""
+    told = spread(found)
+    return told and (
+        f"{sentence(told)}. A spread of published laws of bone and limits of cement, not a confidence interval: the "
+        "default law is often the lowest of them, and the calibration's own uncertainty is not in it."
+    )
+
+
 def methods(measures: Iterable[Measure]) -> str:
     """How some measures were computed: each sentence once."""
     return " ".join(dict.fromkeys(s for m in measures for s in _sentences(m)))
@@ -167,6 +189,25 @@ def shared_methods(rows: Sequence[Iterable[Measure]]) -> tuple[tuple[str, ...], 
     return tuple(" ".join(s for s in row if s not in common) for row in told), " ".join(common)
 
 
+def grouped_methods(rows: Mapping[str, Iterable[Measure]], known: Iterable[str]) -> tuple[tuple[str, ...], str]:
+    """How each of some named rows was computed, each sentence once: in its row where it is of that row alone, else
+    after the names of its rows. What is ``known`` (said elsewhere) is left out.
+    """
+    said = {s for text in known for s in split_sentences(text)}
+    told = {name: [s for s in dict.fromkeys(t for m in row for t in _sentences(m)) if s not in said]
+            for name, row in rows.items()}  # fmt: skip
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for text in dict.fromkeys(s for row in told.values() for s in row):
+        groups.setdefault(tuple(n for n, row in told.items() if text in row), []).append(text)
+    shared = (f"{', '.join(names)}: {' '.join(texts)}" for names, texts in groups.items() if len(names) > 1)
+    alone = tuple(" ".join(groups.get((name,), ())) for name in rows)
+    return alone, " ".join(shared)
+
+
 def _sentences(measure: Measure) -> list[str]:
-    text = f"{sentence(measure.method).rstrip('.')}." if measure.method else ""
+    return split_sentences(f"{sentence(measure.method).rstrip('.')}." if measure.method else "")
+
+
+def split_sentences(text: str) -> list[str]:
+    """The sentences of a text, each with its full stop."""
     return [s for s in re.split(r"(?<=[.])\s+(?=[A-Z0-9])", text) if s]

@@ -95,13 +95,17 @@ class Path:
 
 @dataclass(frozen=True)
 class Chapter:
-    """A part of the report that stands on its own: what it is about, pictures, tables, what worries."""
+    """A part of the report that stands on its own: what it is about, pictures, tables, what worries.
+
+    ``headline`` is its main result in one line, for the first page.
+    """
 
     title: str
     lead: str
     pictures: tuple[Picture, ...]
     tables: tuple[Table, ...]
     concerns: tuple[Concern, ...]
+    headline: str = ""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
+from trocar.measure import Measure
+from trocar.planning.instrument import PSI_MPA
 from trocar.reporting.answers import Question, scenario_words
 from trocar.reporting.chart import PENS, SOFT, plain_axes, wide_sheet
 from trocar.reporting.palette import INK
@@ -103,20 +106,44 @@ def section_picture(series: Mapping[str, Sequence[Any]]) -> bytes:
     return png(figure)
 
 
-def pressure_picture(series: Mapping[str, Mapping[str, Sequence[float]]]) -> bytes:
-    """Pressure against volume, one line for each of some named balloons; where each ends is marked."""
+def pressure_picture(
+    series: Mapping[str, Mapping[str, Sequence[float]]],
+    limit_mpa: float | None = None,
+    ends: Mapping[str, Measure] | None = None,
+) -> bytes:
+    """Pressure against volume, one line for each of some named balloons; where each ends is marked.
+
+    ``limit_mpa`` is the pressure at which to stop; ``ends`` the last pressure of each balloon with its interval.
+    """
     figure = wide_sheet(SECTION_PIXELS)
-    axes = figure.add_axes((0.06, 0.15, 0.76, 0.72))
+    axes = figure.add_axes((0.06, 0.15, 0.70, 0.72))
     for (name, curve), (colour, dashes) in zip(series.items(), PENS, strict=False):
         x, y = np.asarray(curve["volume_ml"], float), np.asarray(curve["pressure_mpa"], float)
         axes.plot(x, y, color=colour, lw=1.5, ls=(0, dashes) if dashes else "solid", label=title(name))
         axes.plot(x[-1:], y[-1:], "o", ms=5, color=colour)
-    axes.set(xlim=(0.0, None), ylim=(0.0, None))
+        end = (ends or {}).get(name)
+        if end is not None and end.low is not None and end.high is not None:
+            axes.plot([x[-1]] * 2, [end.low, end.high], color=colour, lw=1.4, marker="_", ms=7)
+    if limit_mpa is not None:
+        axes.axhline(limit_mpa, color=INK, lw=1.1, ls=(0, (6, 3)), label="Pressure limit")
+    axes.set(xlim=(0.0, 1.04 * axes.get_xlim()[1]), ylim=(0.0, 1.06 * axes.get_ylim()[1]))
     axes.set_xlabel("volume of the balloon, mL", fontsize=7.5, color=SOFT)
     axes.set_title("Pressure in the balloon, MPa", loc="left", fontsize=9, color=INK)
-    axes.legend(fontsize=7.5, frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1.02), handlelength=3.0)
+    axes.set_title("psi", loc="right", fontsize=9, color=INK)
+    axes.legend(fontsize=7.5, frameon=False, loc="upper left", bbox_to_anchor=(1.07, 1.02), handlelength=3.0)
     plain_axes(axes)
+    psi = axes.secondary_yaxis("right", functions=(_psi, _mpa))
+    psi.tick_params(labelsize=7.5, colors=SOFT, length=0)
+    psi.spines["right"].set_visible(False)
     return png(figure)
+
+
+def _psi(mpa: ArrayLike) -> NDArray[np.float64]:
+    return np.asarray(mpa, float) / PSI_MPA
+
+
+def _mpa(psi: ArrayLike) -> NDArray[np.float64]:
+    return np.asarray(psi, float) * PSI_MPA
 
 
 def sweep_picture(series: Mapping[str, Sequence[Any]]) -> bytes:
@@ -139,11 +166,11 @@ def sweep_picture(series: Mapping[str, Sequence[Any]]) -> bytes:
 
 def _sweep(axes: Axes, fill: Column, answer: Column, place: Column | None) -> None:
     x, y = fill.numbers(), answer.numbers()
-    groups = np.array(
-        [""] * len(x) if place is None else without_common([_without_amount(str(v)) for v in place.values])
-    )
-    for name, (colour, dashes), mark in zip(dict.fromkeys(groups), PENS, _MARKS, strict=False):
-        order = np.flatnonzero(groups == name)
+    groups = np.array([""] * len(x) if place is None else _places(place))
+    bare = x == 0.0
+    axes.plot(x[bare], y[bare], "X", ms=6, color=INK, ls="none", label="No cement" if bare.any() else "_")
+    for name, (colour, dashes), mark in zip(dict.fromkeys(groups[~bare]), PENS, _MARKS, strict=False):
+        order = np.flatnonzero((groups == name) & ~bare)
         order = order[np.argsort(x[order])]
         style: Any = (0, dashes) if dashes else "solid"
         axes.plot(x[order], y[order], color=colour, ls=style, lw=1.4, marker=mark, ms=4, label=title(str(name)))
@@ -155,6 +182,11 @@ def _sweep(axes: Axes, fill: Column, answer: Column, place: Column | None) -> No
     axes.set_title(answer.head, loc="left", fontsize=9, color=INK)
     axes.yaxis.set_major_formatter(lambda value, _: number(value, "N"))
     plain_axes(axes)
+
+
+def _places(place: Column) -> list[str]:
+    """The line that each point is on."""
+    return without_common([_without_amount(str(v)) for v in place.values])
 
 
 def without_common(names: Sequence[str]) -> list[str]:

@@ -35,6 +35,8 @@ TOP_SHARE = 0.98
 OPACITY = 0.78
 #: A pixel is coloured where at least this share of what surrounds it is in the model.
 LEAST_SHARE = 0.3
+#: A line shorter than this is a crumb of single voxels: nobody sees its dashes, and it gets no name under the picture.
+LEAST_OUTLINE_MM = 8.0
 #: Room around the body in a plane, mm.
 AROUND_MM = 9.0
 #: Depths under the surface at which the surface's colour is read, mm: the first that lies in the model.
@@ -121,7 +123,7 @@ def planes_picture(
         panel = Panel(view, strip=False, pixels=_edge(len(views)))
         panel.image(tinted(plan.anatomy.ct, vertebra.mask, field, scale, view, panel.pixels))
         for stroke, mask in ((VERTEBRA, vertebra.mask), *outlines):
-            lines = contours(mask, view)
+            lines = [line for line in contours(mask, view) if _length(line) >= LEAST_OUTLINE_MM]
             if lines:
                 panel.lines(lines, stroke)
                 drawn[stroke.label] = stroke
@@ -129,6 +131,10 @@ def planes_picture(
         panel.scale()
         panels.append(panel.drawn())
     return _sheet(panels, scale, tuple(drawn.values()))
+
+
+def _length(line: NDArray[np.float64]) -> float:
+    return float(np.linalg.norm(np.diff(line, axis=0), axis=-1).sum())
 
 
 def tinted(ct: Volume, bone: Volume, field: Volume, scale: ColourScale, view: View, pixels: int) -> NDArray[np.uint8]:

@@ -6,13 +6,24 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from trocar.measure import Measure
-from trocar.reporting.answers import STRENGTHS, Answers, Question, answers, scenario_words, shared_methods, spread, told
+from trocar.physics.materials import LAWS
+from trocar.reporting.answers import (
+    FROM_MODULI,
+    Answers,
+    Question,
+    answers,
+    grouped_methods,
+    scenario_words,
+    shared_methods,
+    spread_words,
+    told,
+)
 from trocar.reporting.content import Chapter, Table
 from trocar.reporting.curves import columns
 from trocar.reporting.first_page import concerns
-from trocar.reporting.mechanics_pictures import pictures
-from trocar.reporting.times import TIME_WORDS, by_time, time_of, times_in
-from trocar.reporting.words import amount, bounds_words, number, title
+from trocar.reporting.mechanics_pictures import pictures, unfilled
+from trocar.reporting.times import KYPHOSIS_IS_POSITIVE, TIME_WORDS, ByTime, by_time, time_of, times_in
+from trocar.reporting.words import amount, bounds_words, number, phrase, plain, title
 from trocar.treatment import Simulation
 
 _HARD_SPACE = "\N{NO-BREAK SPACE}"
@@ -27,6 +38,7 @@ def chapter(simulation: Simulation) -> Chapter:
         tuple(pictures(simulation, found)),
         tuple(t for t in _tables(simulation, found) if t.rows),
         concerns(simulation.findings),
+        _headline(found, simulation),
     )
 
 
@@ -40,33 +52,59 @@ def _lead(found: Answers, simulation: Simulation) -> str:
     """The few sentences one reads first."""
     said = [_compared(found, s) for s in found.scenarios if s != found.reference] if found.by else []
     said += [_changed(stem, by) for stem, by in by_time(simulation.measures).items()]
+    said += [_positive(by_time(simulation.measures)), _unfilled(simulation)]
     caution = (
         "Computed from the CT numbers and laws from the literature, for one vertebra under one load: compare the "
         "scenarios with one another, and do not read them as what this patient can carry."
         if found.by
         else "Computed from the CT numbers and laws from the literature: an estimate, not a promise."
-        if said
+        if any(said)
         else ""
     )
     return " ".join(s for s in (*said, caution) if s)
 
 
 def _compared(found: Answers, scenario: str) -> str:
-    """ "With cement: stiffness 119 %, strength 74 to 167 % (three criteria) of as scanned."."""
-    stiff = found.share(Question.STIFFNESS, scenario)
-    shares = [share for q in STRENGTHS if (share := found.share(q, scenario)) is not None]
-    parts = [] if stiff is None else [f"stiffness {100.0 * stiff:.0f} %"]
-    if shares:
-        low, high = (f"{100.0 * share:.0f}" for share in (min(shares), max(shares)))
-        span = f"{low} %" if low == high else f"{low} to {high} %"
-        parts.append(f"strength {span} ({_COUNTS[len(shares)]})")
-    return (
-        f"{scenario_words(scenario)}: {', '.join(parts)} of {scenario_words(found.reference).lower()}." if parts else ""
-    )
+    """ "With cement, between PMMA caps: stiffness 119 %, strength at 0.2 % offset 167 % of as scanned."."""
+    parts = [
+        f"{_IN_SENTENCE[q]} {100.0 * share:.0f} %"
+        for q in (Question.STIFFNESS, Question.BY_OFFSET)
+        if (share := found.share(q, scenario)) is not None
+    ]
+    parts += _from_moduli(found, scenario)
+    ends = f", {found.ends}" if found.ends else ""
+    of = scenario_words(found.reference).lower()
+    return f"{scenario_words(scenario)}{ends}: {', '.join(parts)} of {of}." if parts else ""
 
 
-#: By how many criteria a strength is told.
-_COUNTS = {1: "one criterion", 2: "two criteria", 3: "three criteria"}
+def _from_moduli(found: Answers, scenario: str) -> list[str]:
+    """The strengths that are read from moduli, with a warning where bone is crushed."""
+    shares = [100.0 * share for q in FROM_MODULI if (share := found.share(q, scenario)) is not None]
+    if not shares:
+        return []
+    low, high = f"{min(shares):.0f}", f"{max(shares):.0f}"
+    span = f"{low} %" if low == high else f"{low} to {high} %"
+    return [f"strength read from moduli {span}" + (" (too low for crushed bone)" if found.crushed else "")]
+
+
+#: How an answer is called within a sentence.
+_IN_SENTENCE = {Question.STIFFNESS: "stiffness", Question.BY_OFFSET: "strength at 0.2 % offset"}
+
+
+def _headline(found: Answers, simulation: Simulation) -> str:
+    """The main result in one line, for the first page: the last two scenarios, before and after."""
+    if len(found.scenarios) > 1:
+        before, after = found.scenarios[-2:]
+        parts = [
+            f"{words} {number(by[before].value, by[before].unit)} → {amount(_bare(by[after]))}"
+            for q, words in _IN_SENTENCE.items()
+            if {before, after} <= (by := found.by.get(q, {})).keys()
+        ]
+        ends = f", {found.ends}" if found.ends else ""
+        names = f"{scenario_words(before)} → {scenario_words(after).lower()}"
+        return f"{names}{ends}: {', '.join(parts)}." if parts else ""
+    changed = (_changed(stem, by) for stem, by in by_time(simulation.measures).items())
+    return next((text for text in changed if text), "")
 
 
 def _changed(stem: str, by: dict[str, Measure]) -> str:
@@ -75,7 +113,17 @@ def _changed(stem: str, by: dict[str, Measure]) -> str:
     if len(times) < 2:
         return ""
     first, last = times[0], times[-1]
-    return f"{title(stem)}: {_plain_amount(by[first])} {_when(first)}, {_plain_amount(by[last])} {_when(last)}."
+    return f"{title(stem)}: {amount(_bare(by[first]))} {_when(first)}, {amount(_bare(by[last]))} {_when(last)}."
+
+
+def _positive(by: ByTime) -> str:
+    return KYPHOSIS_IS_POSITIVE if any("kyphosis" in stem for stem in by) else ""
+
+
+def _unfilled(simulation: Simulation) -> str:
+    """Balloons that take nothing, for which there is no curve to draw."""
+    names = [plain(name) for name in unfilled(simulation)]
+    return f"No curve of pressure for the {' and the '.join(names)}: the filling ends at 0 mL." if names else ""
 
 
 def _when(time: str) -> str:
@@ -83,8 +131,8 @@ def _when(time: str) -> str:
     return f"with the {words}" if words.startswith("balloon") else words
 
 
-def _plain_amount(measure: Measure) -> str:
-    return amount(replace(measure, low=None, high=None))
+def _bare(measure: Measure) -> Measure:
+    return replace(measure, low=None, high=None)
 
 
 # --- tables -------------------------------------------------------------------------------------
@@ -94,6 +142,7 @@ def _tables(simulation: Simulation, found: Answers) -> Iterable[Table]:
     rest = [m for m in simulation.measures if m not in found.measures]
     yield _by_scenario(found)
     yield _scenarios(found)
+    yield _rests_on(simulation)
     yield _questions(found)
     yield _more_by_scenario(found, rest)
     yield _before_and_after(rest)
@@ -109,7 +158,7 @@ def _by_scenario(found: Answers) -> Table:
         if question is Question.STIFFNESS:
             heads.append(f"of {scenario_words(found.reference).lower()}, %")
     rows = tuple(_row(found, scenario) for scenario in found.scenarios)
-    remark = f"In brackets: {spread(found)}." if spread(found) else ""
+    remark = f"In brackets: {told_spread}" if (told_spread := spread_words(found)) else ""
     return Table("Stiffness and strength", tuple(heads), rows, tuple(range(1, len(heads))), remark, _even(len(heads)))
 
 
@@ -149,6 +198,22 @@ def _scenarios(found: Answers) -> Table:
     return Table("The scenarios", ("Scenario", "What it is"), rows)
 
 
+#: Measures of what the density rests on, in their table.
+_BASIS = ("calibration_slope", "trabecular_density")
+
+
+def _rests_on(simulation: Simulation) -> Table:
+    """The law of bone with its source, and the calibration of this scan."""
+    law = LAWS.get(getattr(simulation.plan.procedure, "bone_law", ""))
+    rows = [("Law of bone", law.name, law.source)] if law else []
+    rows += [(title(m.name), amount(m), phrase(m.method)) for m in _basis(simulation.measures)]
+    return Table("What it rests on", ("", "Value", "Source"), tuple(rows), widths=(1.0, 1.0, 3.4))
+
+
+def _basis(measures: Iterable[Measure]) -> list[Measure]:
+    return [m for m in measures if m.name in _BASIS]
+
+
 def _all(sentences: str) -> str:
     return f"For all of them: {sentences}" if sentences else ""
 
@@ -163,7 +228,8 @@ def _before_and_after(rest: list[Measure]) -> Table:
     )
     heads = ("Measure", *(TIME_WORDS[t] for t in times), "How it was computed")
     kinds = dict.fromkeys(m.interval for found in by.values() for m in found.values() if m.interval)
-    remark = " ".join(s for s in (f"In brackets: {'; '.join(kinds)}." if kinds else "", _all(all_of_them)) if s)
+    brackets = f"In brackets: {'; '.join(kinds)}." if kinds else ""
+    remark = " ".join(s for s in (brackets, _positive(by), _all(all_of_them)) if s)
     numeric = tuple(range(1, len(times) + 1))
     return Table("Before and after", heads, rows, numeric, remark, (0.8, *(0.9,) * len(times), 1.8))
 
@@ -194,20 +260,26 @@ def _more_by_scenario(found: Answers, rest: list[Measure]) -> Table:
     for measure in rest:
         if (named := _scenario_of(measure, found)) is not None:
             by.setdefault(named[0], {})[named[1]] = measure
-    how, all_of_them = shared_methods([list(each.values()) for each in by.values()])
+    said = told(found)
+    known = (said.all, *said.scenario.values())
+    how, shared = grouped_methods({title(name): list(each.values()) for name, each in by.items()}, known)
     rows = tuple(
-        (title(name), *(_with_unit(each.get(s)) for s in found.scenarios), text or "–")
+        (title(name), *(_with_unit(each.get(s)) for s in found.scenarios), text or "see below")
         for (name, each), text in zip(by.items(), how, strict=True)
     )
     heads = ("Measure", *(scenario_words(s) for s in found.scenarios), "How it was computed")
     numeric = tuple(range(1, len(found.scenarios) + 1))
     widths = (1.1, *(0.9,) * len(found.scenarios), 1.6)
-    return Table("Also by scenario", heads, rows, numeric, _all(all_of_them), widths)
+    return Table("Also by scenario", heads, rows, numeric, f"{shared} {_AS_ABOVE}".strip(), widths)
+
+
+#: What the rows of a further table share with those of the first.
+_AS_ABOVE = "Where no other load is named: load, ends and law as above."
 
 
 def _others(rest: list[Measure], found: Answers) -> Table:
     left = [m for m in rest if time_of(m) is None and _scenario_of(m, found) is None]
-    rows = tuple((title(m.name), amount(m), m.method) for m in left)
+    rows = tuple((title(m.name), amount(m), phrase(m.method)) for m in left if m.name not in _BASIS)
     return Table("Also computed", ("Measure", "Value", "How it was computed"), rows, (1,))
 
 

@@ -6,13 +6,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from trocar.mechanics.answers import TOLD_N
+from trocar.planning.instrument import PSI_MPA
 from trocar.reporting import fields
-from trocar.reporting.answers import Answers, answers, methods, scenario_words, spread, told
+from trocar.reporting.answers import Answers, answers, methods, scenario_words, spread_words, told
 from trocar.reporting.bars import bars_picture
 from trocar.reporting.curves import pressure_picture, section_picture, sweep_picture
 from trocar.reporting.figures import Picture
 from trocar.reporting.palette import Stroke
-from trocar.reporting.times import ByTime, by_time, times_picture
+from trocar.reporting.times import KYPHOSIS_IS_POSITIVE, ByTime, by_time, times_picture
 from trocar.reporting.words import amount, plain, title
 from trocar.treatment import Simulation
 from trocar.volume import Volume
@@ -35,14 +36,7 @@ def pictures(simulation: Simulation, found: Answers) -> Iterable[Picture]:
         yield from _planes(simulation)
         yield from _surface(simulation)
     if fillings := _fillings(simulation):
-        yield Picture(
-            "balloon_pressure",
-            "Pressure in the balloon against its filling",
-            "By the density of the bone that is crushed at each filling; dot: where the filling ends.",
-            f"Pressure against volume for {', '.join(plain(name) for name in fillings)}.",
-            pressure_picture(fillings),
-            wide=True,
-        )
+        yield _pressure(fillings, simulation)
     if simulation.series.get("section"):
         yield Picture(
             "axial_rigidity",
@@ -54,18 +48,60 @@ def pictures(simulation: Simulation, found: Answers) -> Iterable[Picture]:
             wide=True,
         )
     if simulation.series.get("sweep"):
-        yield Picture(
-            "sweep",
-            "Stiffness and strength against the fill",
-            "Each point is one computed filling. The table below has every number.",
-            "Stiffness and strength against the share of the body that is filled, by the cement's place.",
-            sweep_picture(simulation.series["sweep"]),
-            wide=True,
-        )
+        yield _sweep(simulation, found)
+
+
+def _sweep(simulation: Simulation, found: Answers) -> Picture:
+    how = _basis(found) if found.by else ""
+    return Picture(
+        "sweep",
+        "Stiffness and strength against the fill",
+        "Each point is one computed filling; the table below has every number. The places differ in shape and height "
+        "too: a lobe on one side reaches nearer both endplates than the ellipsoid in the middle. More cement is not "
+        f"better: it leaks more often and loads the neighbours.{_crushed(found)} {how}".strip(),
+        "Stiffness and strength against the share of the body that is filled, by the cement's place.",
+        sweep_picture(simulation.series["sweep"]),
+        wide=True,
+    )
+
+
+def _crushed(found: Answers) -> str:
+    """The warning that goes with strengths of crushed bone."""
+    return " Strengths read from stiffness or section are too low for crushed bone." if found.crushed else ""
+
+
+def _pressure(fillings: dict[str, dict[str, Any]], simulation: Simulation) -> Picture:
+    limit = getattr(simulation.plan.procedure, "balloon_pressure_limit_mpa", None)
+    ends = {name: m for name in fillings for m in simulation.measures if m.name == f"{name}_pressure"}
+    line = (
+        "" if limit is None else f" Dashed: the pressure at which to stop, {limit:.2f} MPa ({limit / PSI_MPA:.0f} psi)."
+    )
+    bar = " Bar: the range there by the laws of bone." if any(m.low is not None for m in ends.values()) else ""
+    return Picture(
+        "balloon_pressure",
+        "Pressure in the balloon against its filling",
+        f"By the density of the bone that is crushed at each filling; dot: where the filling ends.{bar}{line}",
+        f"Pressure against volume for {', '.join(plain(name) for name in fillings)}.",
+        pressure_picture(fillings, limit, ends),
+        wide=True,
+    )
 
 
 def _fillings(simulation: Simulation) -> dict[str, dict[str, Any]]:
-    """The series that are a pressure against a volume."""
+    """The series that are a pressure against a volume and have something to draw."""
+    return {name: series for name, series in _balloons(simulation).items() if _takes(series)}
+
+
+def unfilled(simulation: Simulation) -> tuple[str, ...]:
+    """The balloons that take nothing."""
+    return tuple(name for name, series in _balloons(simulation).items() if not _takes(series))
+
+
+def _takes(series: dict[str, Any]) -> bool:
+    return len(series["volume_ml"]) > 0 and max(series["volume_ml"]) > 0.0
+
+
+def _balloons(simulation: Simulation) -> dict[str, dict[str, Any]]:
     return {
         name: series
         for name, series in simulation.series.items()
@@ -77,11 +113,11 @@ def _bars(found: Answers) -> Picture:
     values = "; ".join(
         f"{scenario_words(s)} {question.head.lower()} {amount(by[s])}" for question, by in found.by.items() for s in by
     )
-    whiskers = f" Whiskers: {spread(found)}." if spread(found) else ""
+    whiskers = f" The value stands at its bar's end. Whiskers: {words}" if (words := spread_words(found)) else ""
     return Picture(
         "stiffness_and_strength",
         "Stiffness and strength by scenario",
-        f"{_basis(found)}{whiskers}",
+        f"{_basis(found)}{_crushed(found)}{whiskers}",
         f"Bars by scenario. {values}.",
         bars_picture(found),
         wide=True,
@@ -92,6 +128,8 @@ def _times(by: ByTime) -> Picture:
     kinds = dict.fromkeys(m.interval for found in by.values() for m in found.values() if m.interval)
     values = "; ".join(f"{title(n)} {t} {amount(m)}" for n, found in by.items() for t, m in found.items())
     lines = f"Lines: {'; '.join(kinds)}." if kinds else ""
+    if any("kyphosis" in name for name in by):
+        lines = f"{lines} {KYPHOSIS_IS_POSITIVE}".strip()
     return Picture("before_and_after", "Before and after", lines, f"{values}.", times_picture(by), wide=True)
 
 

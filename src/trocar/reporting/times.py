@@ -23,6 +23,8 @@ TIME_WORDS = {
     "deflated": "Balloon empty",
     "after": "After",
 }
+#: Said wherever angles are told.
+KYPHOSIS_IS_POSITIVE = "Kyphosis is positive."
 _MARKS = ("o", "^", "s", "D")
 #: Pixels for each mark, between two measures, and for title and axis.
 ROW_PIXELS, GAP_PIXELS, HEAD_PIXELS = 30, 16, 130

@@ -47,7 +47,9 @@ def number(value: float, unit: str = "mm") -> str:
 
 def unit_words(unit: str) -> str:
     """A UCUM unit as it is printed, squares and cubes raised."""
-    return unit_text(unit).replace("mm2", "mm²").replace("mm3", "mm³")
+    for ascii_, printed in (("m2", "m²"), ("m3", "m³"), ("N.m/deg", "N m/°")):
+        unit = unit.replace(ascii_, printed)
+    return unit_text(unit)
 
 
 def amount(measure: Measure) -> str:

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from trocar.reporting.curves import _without_amount, columns, section_picture, sweep_picture, without_common
+from trocar.measure import Measure
+from trocar.reporting import curves
+from trocar.reporting.curves import (
+    _without_amount,
+    columns,
+    pressure_picture,
+    section_picture,
+    sweep_picture,
+    without_common,
+)
 
 
 def test_a_column_says_its_unit():
@@ -32,6 +43,36 @@ def test_uneven_columns_are_refused():
 def test_a_sweep_needs_no_place_and_no_strength():
     png = sweep_picture({"fill_percent": [5.0, 10.0], "stiffness_n_per_mm": [1.0, 2.0]})
     assert png.startswith(b"\x89PNG")
+
+
+def _axes(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The axes of the pictures that follow."""
+    found: list[Any] = []
+    monkeypatch.setattr(curves, "png", lambda figure: found.extend(figure.axes) or b"")
+    return found
+
+
+def test_no_cement_is_a_point_of_no_line(monkeypatch: pytest.MonkeyPatch):
+    drawn = _axes(monkeypatch)
+    sweep_picture({"place": ["", "central", "two-sided"], "fill_percent": [0.0, 5.0, 5.0],
+                   "stiffness_n_per_mm": [1.0, 2.0, 3.0]})  # fmt: skip
+    lines = {line.get_label(): line.get_xdata().tolist() for line in drawn[0].lines}
+    assert lines == {"No cement": [0.0], "Central": [5.0], "Two-sided": [5.0]}
+
+
+def test_the_pressure_is_read_in_psi_and_against_its_limit(monkeypatch: pytest.MonkeyPatch):
+    drawn = _axes(monkeypatch)
+    end = Measure("left_balloon_pressure", 0.8, "MPa", 0.7, 1.9)
+    curve = {"volume_ml": [0.5, 3.0], "pressure_mpa": [0.9, 0.8]}
+    pressure_picture({"left_balloon": curve}, 2.07, {"left_balloon": end})
+    (axes,) = drawn
+    lines = [(list(line.get_xdata()), list(line.get_ydata())) for line in axes.lines]
+    assert ([3.0, 3.0], [0.7, 1.9]) in lines
+    assert ([0, 1], [2.07, 2.07]) in lines
+    (psi,) = axes.child_axes
+    psi.get_figure().canvas.draw()
+    assert psi.get_ylim()[1] == pytest.approx(axes.get_ylim()[1] * 145.04, rel=1e-3)
+    assert axes.get_ylim()[1] > 2.07
 
 
 def test_a_filling_is_a_point_on_the_line_of_its_kind():

@@ -160,8 +160,15 @@ def _planes(simulation: Simulation) -> Iterable[Picture]:
     plan = simulation.plan
     outlines = [(stroke, simulation.volumes[n]) for n, stroke in _OUTLINES.items() if n in simulation.volumes]
     views = fields.planes(plan.anatomy.vertebra(plan.procedure.level), *outlines[:1])
-    scale = fields.scale_of(by.values(), _LABELS[kind])
+    loaded = answers(simulation.measures).scenarios
+    # a full balloon strains the bone far more than a load: on its scale the load would not be seen
+    scales = {
+        under: fields.scale_of(among, _LABELS[kind])
+        for under in (True, False)
+        if (among := [f for s, f in by.items() if (s in loaded) is under])
+    }
     for scenario, field in by.items():
+        scale = scales[scenario in loaded]
         words = scenario_words(scenario)
         yield Picture(
             f"{kind}_{scenario}_planes",
@@ -192,7 +199,8 @@ def _told(kind: str, scenario: str, simulation: Simulation) -> str:
     loaded = scenario in answers(simulation.measures).scenarios
     load = f"Under {TOLD_N:g} N along the vertebra's axis." if loaded else ""
     load = "With the balloon full." if scenario == "inflated" else load
-    frame = "One scale of colours for all scenarios; planes of the vertebra's own frame."
+    scale = "One scale of colours for all loaded scenarios" if loaded else "A scale of colours of its own"
+    frame = f"{scale}; planes of the vertebra's own frame."
     return " ".join(s for s in (_SHOWN[kind], load, frame) if s)
 
 

@@ -366,7 +366,7 @@ def test_a_folder_that_cannot_be_is_found_before_anything_is_read(
 
 
 def test_what_a_simulation_holds_for_is_told() -> None:
-    law, hinge = "lowest and highest under other laws", "healed to mobile fracture"
+    law, hinge = "lowest and highest under other laws, PMMA 2100 MPa", "healed to mobile fracture"
     measures = (
         Measure("left_balloon_pressure", 2.07, "MPa", 2.0, 3.8, "laws of bone"),
         Measure("anterior_height_inflated", 16.8, "mm", 16.2, 17.5, hinge),
@@ -382,7 +382,8 @@ def test_what_a_simulation_holds_for_is_told() -> None:
         "Cement volume: 4.0 mL",
         f"As scanned: stiffness 11{thin}240 (8{thin}100 to 14{thin}700) N/mm",
         "Load: Between PMMA caps, glued ends; a law.",
-        "In brackets: lowest and highest under other published laws of bone, unless said otherwise.",
+        "In brackets: lowest and highest under other published laws of bone, with cement also softer and stiffer cement, "
+        "unless said otherwise.",
         "Cement is a shape, not a flow: the model does not say where cement would run.",
         "Published by others, not from this model: Anterior height gain: 3.6 (1.7 to 5.4) mm",
     ]

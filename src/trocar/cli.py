@@ -533,7 +533,12 @@ def simulation_lines(simulation: Simulation) -> list[str]:
         lines.append(f"{scenario_words(scenario)}: {', '.join(values)}")
     lines += [f"Load: {told(found).all}"] if found.scenarios and told(found).all else []
     if any(by_law(m) for m in (*alone, *found.measures)):
-        lines.append("In brackets: lowest and highest under other published laws of bone, unless said otherwise.")
+        cement = (
+            ", with cement also softer and stiffer cement" if any("PMMA" in m.interval for m in found.measures) else ""
+        )
+        lines.append(
+            f"In brackets: lowest and highest under other published laws of bone{cement}, unless said otherwise."
+        )
     if any(m.name == "cement_volume" for m in alone):
         lines.append("Cement is a shape, not a flow: the model does not say where cement would run.")
     published = [measure_line(m) for m in alone if m.name.endswith(PUBLISHED)]

@@ -72,7 +72,10 @@ def with_images(plan: Plan, images: Anatomy) -> Plan:
 
 
 def read_plan(path: str | Path, on: Anatomy | None = None) -> Plan:
-    """Read ``plan.json``, or the one in a case folder. ``on`` is the patient it was planned on, if at hand."""
+    """Read ``plan.json``, or the one in a case folder. ``on`` is the patient it was planned on, if at hand.
+
+    What the file states is taken as it stands: :func:`trocar.io.plan_check.check_paths` measures its paths again.
+    """
     return from_json(read_text(_file(path), _WANTED), on)
 
 

@@ -94,7 +94,7 @@ def test_other_fillings_are_compared_when_asked_for() -> None:
 
 
 def test_mirrored_patient_mirrored_answer() -> None:
-    left, right = simulated(side="left"), simulated(side="right", mirror=True)
+    left, right = (simulated(side=s, mirror=m, cement_volume_ml=4.0) for s, m in (("left", False), ("right", True)))
     assert value(right, "stiffness_augmented") == pytest.approx(value(left, "stiffness_augmented"), rel=1e-3)
     tilts = [value(found, "tilt_left_augmented") for found in (left, right)]
     # the tip is at the midline and the tilt small: a fifth of it is a rounded voxel of cement
@@ -146,3 +146,17 @@ def test_what_the_cement_changes_in_the_neighbour_is_told_when_asked_for() -> No
 def test_without_a_neighbour_the_reader_is_told_that_nothing_is_known() -> None:
     found = simulated(adjacent_level="above")
     assert any("No whole vertebra above L1" in f.text for f in found.findings)
+
+
+def test_without_a_volume_the_usual_share_of_the_body_is_filled() -> None:
+    assert value(simulated(), "fill_share") == pytest.approx(15.0, abs=0.1)
+
+
+def test_cement_that_cannot_fit_is_a_stop_when_it_is_planned() -> None:
+    assert any("15.0 mL of cement do not fit" in str(f) for f in planned(cement_volume_ml=15.0).findings)
+    assert not any("do not fit" in str(f) for f in planned(cement_volume_ml=5.0).findings)
+
+
+def test_more_than_a_third_of_the_body_is_a_caution() -> None:
+    assert any("more than stiffness asks for" in f.text for f in simulated(cement_volume_ml=9.0).findings)
+    assert not any("more than stiffness asks for" in f.text for f in simulated().findings)

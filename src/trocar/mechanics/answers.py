@@ -30,7 +30,7 @@ from trocar.physics.elasticity import Deformation, deform
 from trocar.physics.materials import LAWS, Density
 from trocar.physics.strength import Criterion, offset_strength_n, section_rigidity, stiffness_strength_n
 
-#: The force under which strains, displacements and tilts are told, N: about body weight and arms on L1 in standing.
+#: The force under which strains, displacements and tilts are told, N. Our choice: round, and near body weight.
 TOLD_N = 1000.0
 #: The share of the body's bone with the highest effective strain is told by its lower end.
 STRAINED_MOST = 0.02
@@ -171,8 +171,8 @@ class LoadShare:
 def load_share(loaded: Loaded) -> LoadShare:
     """The axial force in every layer, by what carries it.
 
-    The stress at an element's middle is its mean over the element, so that the layers add up to the load as well as it is solved. The
-    shell is the bone of the body up to 2 mm under its surface, endplates included.
+    The stress at an element's middle is its mean over the element, so that the layers add up to the load as well as
+    that is solved. The shell is the bone of the body up to 2 mm under its surface, endplates included.
     """
     stress, (_, h_j, h_i) = loaded.deformation.stress_mpa[0], loaded.model.solid.spacing_mm
     force = {c: -stress.sum(axis=(1, 2), where=where, dtype=np.float64) for c, where in carriers(loaded.model).items()}

@@ -96,9 +96,10 @@ def compare(scenarios: Mapping[str, Scenario], progress: Progress | None = None)
 
 
 def _compared(name: str, scenario: Scenario, last: Compared | None) -> Compared:
-    start = None if last is None else last.loaded.deformation.displacement_mm
+    good = last if last is not None and last.status is Status.SUCCESS else None  # a failed field is no first guess
+    start = None if good is None else good.loaded.deformation.displacement_mm
     loaded = press(scenario.model, solve=partial(deform, start_mm=start))
-    plate = platen(scenario.model, start=None if last is None else last.plate)
+    plate = platen(scenario.model, start=None if good is None else good.plate)
     found, status = everything(loaded, plate, intervals=True)
     if loaded.status is Status.SUCCESS:
         found = (

@@ -137,10 +137,14 @@ def inside(model: BoneModel, shell_mm: float = SHELL_MM) -> Mask:
     """Where the body is deeper than ``shell_mm``; the depth of a voxel is that of its middle."""
     if not (np.isfinite(shell_mm) and shell_mm >= 0.0):
         raise ValueError(f"shell_mm={shell_mm} must be zero or more millimetres.")
-    spacing = np.asarray(model.solid.spacing_mm)
+    return deeper(body_of(model), model.solid.spacing_mm, shell_mm)
+
+
+def deeper(body: Mask, spacing_mm: tuple[float, float, float], shell_mm: float) -> Mask:
+    """The voxels of a mask whose middle lies deeper than ``shell_mm`` under its surface."""
     # the transform gives the distance to the nearest middle outside; the surface lies half a voxel before it
-    depth = distance_transform_edt(np.pad(body_of(model), 1), sampling=spacing)[1:-1, 1:-1, 1:-1]
-    return np.asarray(depth - 0.5 * spacing.min() > shell_mm)
+    depth = distance_transform_edt(np.pad(body, 1), sampling=spacing_mm)[1:-1, 1:-1, 1:-1]
+    return np.asarray(depth - 0.5 * min(spacing_mm) > shell_mm)
 
 
 def middles_mm(model: BoneModel) -> tuple[Sizes, Sizes, Sizes]:

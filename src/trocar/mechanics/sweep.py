@@ -125,7 +125,8 @@ def sweep(
     plate: Platen | None = None
     for scenario in scenarios:
         loaded = _pressed(scenario.model, loaded)
-        plate = platen(scenario.model, start=plate) if tilt else None
+        known = plate if plate is not None and plate.status is Status.SUCCESS else None
+        plate = platen(scenario.model, start=known) if tilt else None
         rows.append(_row(scenario, loaded, plate, offset, intervals))
         if progress is not None:
             progress(len(rows), len(scenarios), scenario.name)

@@ -7,18 +7,21 @@ from dataclasses import dataclass
 
 from trocar.anatomy.lesion import CORE_DEPTH_MM
 from trocar.anatomy.levels import Level
-from trocar.anatomy.vertebra import Vertebra
+from trocar.anatomy.vertebra import Heights, Vertebra
 from trocar.measure import Finding, Measure, Severity, Status
 from trocar.mechanics.comparison import Comparison, compare
 from trocar.mechanics.filling import Filling, inside
 from trocar.mechanics.lesion import lytic_region
 from trocar.mechanics.model import BoneModel, Tissue
-from trocar.mechanics.scenario import Scenario, as_is, augmented, fractured, intact
+from trocar.mechanics.scenario import CRUSHED_SHARE, Scenario, as_is, augmented, fractured, intact
 from trocar.treatment import Progress
 from trocar.volume import Volume
 
 #: Tilt under 1000 N that is worth a caution where cement adds it. Our judgement: over a body 40 mm wide, 0.1 mm.
 TILT_CAUTION_DEG = 0.15
+#: Less than this share of height lost against the back is no wedge (all of it may have sunk); more than this share
+#: cannot be a band of a body that still stands. Our judgement.
+LEAST_CRUSHED, MOST_CRUSHED = 0.1, 0.6
 #: The fill at which a finite element model of T12 was as stiff as sound bone, percent of the body (Kim 2012).
 FULL_PERCENT = 30.0
 
@@ -57,7 +60,7 @@ class BeforeAndAfter:
     @property
     def measures(self) -> tuple[Measure, ...]:
         """The cement, the bone it goes into, and every answer."""
-        return (*_cement(self.filling), _density(self.model), *self.found.measures)
+        return (*_cement(self.filling), *_density(self.model), *self.found.measures)
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -83,9 +86,16 @@ def _scenarios(model: BoneModel, vertebra: Vertebra, filling: Filling) -> dict[s
         found["intact"] = intact(model)
     found["as_is"] = as_is(model)
     if _graded(vertebra):
-        found["fractured"] = fractured(model)
+        found["fractured"] = fractured(model, share=_crushed_share(vertebra.heights))
     before = list(found.values())[-1]
     return {**found, "augmented": before.then(augmented, filling)}
+
+
+def _crushed_share(heights: Heights) -> float:
+    """The share of height that is missing in front or in the middle against the back; the usual one where none is."""
+    least = min(heights.anterior.value, heights.middle.value)
+    lost = 1.0 - least / heights.posterior.value
+    return min(lost, MOST_CRUSHED) if lost >= LEAST_CRUSHED else CRUSHED_SHARE
 
 
 def _graded(vertebra: Vertebra) -> bool:
@@ -101,11 +111,13 @@ def _cement(filling: Filling) -> tuple[Measure, Measure]:
     )
 
 
-def _density(model: BoneModel) -> Measure:
+def _density(model: BoneModel) -> tuple[Measure, ...]:
     core = inside(model, CORE_DEPTH_MM) & model.tissue(Tissue.BONE)
-    value = 1000.0 * float(model.density_g_cc[core].mean()) if core.any() else math.nan
+    if not core.any():
+        return ()
+    value = 1000.0 * float(model.density_g_cc[core].mean())
     how = f"Mean of the body's core, K2HPO4 equivalent. {model.calibration}"
-    return Measure("trabecular_density", value, "mg/cm3", method=how)
+    return (Measure("trabecular_density", value, "mg/cm3", method=how),)
 
 
 def _overfilled(filling: Filling) -> tuple[Finding, ...]:

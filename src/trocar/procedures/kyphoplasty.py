@@ -132,7 +132,7 @@ class Kyphoplasty(BoneAccess):
         regained = height_measures(vertebra, raised, lost) + angle_measures(vertebra, raised)
         capped = self.bone(plan, Ends.CAPS, line)
         room = volumes["cavity"].onto(capped.volume(capped.parts, "label")).array.astype(bool)
-        filling = about_cavity(capped, room, ml=self.cement_volume_ml)
+        filling = about_cavity(capped, room, ml=self.cement_ml(capped))
         loaded = BeforeAndAfter.of(vertebra, capped, filling, progress)
         return replace(
             found,
@@ -140,7 +140,7 @@ class Kyphoplasty(BoneAccess):
             volumes={**volumes, **loaded.volumes},
             series={**found.series, "section": loaded.found.sections()},
             measures=(*found.measures, cavity, *regained, *loaded.measures),
-            findings=(*found.findings, *_cement(self.cement_volume_ml, cavity), *loaded.findings),
+            findings=(*found.findings, *_cement(self.cement_ml(capped), cavity), *loaded.findings),
         )
 
     def _ways(self, anatomy: Anatomy) -> tuple[Option, ...]:

@@ -92,7 +92,7 @@ class Vertebroplasty(BoneAccess):
 
     def filling(self, model: BoneModel, plan: Plan) -> Filling:
         """The planned cement in a model of the planned vertebra; raises ``ValueError`` for more than it holds."""
-        return about_tips(model, plan.best.trajectories, ml=self.cement_volume_ml)
+        return about_tips(model, plan.best.trajectories, ml=self.cement_ml(model))
 
     def _swept(self, before: Scenario, progress: Progress) -> tuple[Sweep, ...]:
         """Other places and volumes of cement, if they are asked for."""

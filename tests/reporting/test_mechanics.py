@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,8 @@ from trocar.case import Case
 from trocar.measure import Measure
 from trocar.physics.materials import DEFAULT_LAW
 from trocar.procedures.vertebroplasty import Vertebroplasty
+from trocar.reporting import bars, mechanics_pictures
+from trocar.reporting.answers import answers
 from trocar.reporting.content import Chapter, Table
 from trocar.reporting.html import html
 from trocar.reporting.mechanics import chapter
@@ -147,6 +150,38 @@ def test_crushed_bone_is_told_by_its_offset_strength_and_the_others_with_a_warni
     assert made.headline.startswith("Fractured → with cement, between PMMA caps: ")
     warned = [p.name for p in made.pictures if "too low for crushed bone" in p.caption]
     assert warned == ["stiffness_and_strength", "sweep"]
+
+
+def test_a_bar_is_named_at_its_end_whatever_the_laws_leave_open(monkeypatch: pytest.MonkeyPatch):
+    drawn: list[Any] = []
+    monkeypatch.setattr(bars, "png", lambda figure: drawn.extend(figure.axes) or b"")
+    bars.bars_picture(answers([Measure("stiffness_as_is", 13_301.0, "N/mm", 13_301.0, 27_119.0, "laws")]))
+    (axes,) = drawn
+    (value,) = [t for t in axes.texts if t.get_text() == "13\N{NARROW NO-BREAK SPACE}301"]
+    assert 13_301.0 < value.get_position()[0] < 14_000.0
+    whisker = axes.lines[0]
+    assert whisker.get_xdata().tolist() == [13_301.0, 27_119.0]
+    assert value.get_position()[1] < whisker.get_ydata()[0]  # rows grow downwards: the value stands over the line
+
+
+def test_the_balloon_is_drawn_with_its_cavity_and_the_load_with_the_cement(
+    simulation: Simulation, monkeypatch: pytest.MonkeyPatch
+):
+    drawn: list[tuple[float, list[str]]] = []
+
+    def picture(plan: Plan, field: Any, scale: Any, views: Any, outlines: Any) -> bytes:
+        drawn.append((scale.high, [stroke.label for stroke, _ in outlines]))
+        return b""
+
+    monkeypatch.setattr(mechanics_pictures.fields, "planes_picture", picture)
+    strain = simulation.volumes["effective_strain_as_is"]
+    inflated = replace(strain, array=10.0 * strain.array)
+    volumes = {"cavity": simulation.volumes["cement"], "effective_strain_inflated": inflated, **simulation.volumes}
+    chapter(replace(simulation, volumes=volumes))
+    (own, *around), (before, *planned), (after, *cemented) = drawn
+    assert own == pytest.approx(10.0 * before)
+    assert before == after
+    assert (around, planned, cemented) == ([["cavity"]], [["cement, planned"]], [["cement"]])
 
 
 def test_the_law_and_the_calibration_are_named_with_their_source(simulation: Simulation):

@@ -14,6 +14,7 @@ from trocar.measure import Finding, Measure, Severity
 from trocar.planning.position import PatientPosition
 from trocar.planning.skin import mark_of
 from trocar.planning.trajectory import Clearance, Grade
+from trocar.procedures.vertebroplasty import Vertebroplasty
 from trocar.reporting.appendix import MANY_FILES, joint_digest
 from trocar.reporting.content import Report, Row, Table, Tone
 from trocar.reporting.first_page import clearance_table, marks
@@ -297,3 +298,11 @@ def test_no_finding_is_lost_among_equals(plan: Plan):
     findings = tuple(Finding(Severity.CAUTION, f"caution {n}") for n in range(12))
     made = report(replace(plan, findings=findings, images=None))
     assert [c.text for c in made.concerns] == [f.text.capitalize() for f in findings]
+
+
+def test_a_parameter_with_many_allowed_values_leaves_room_for_its_meaning(plan: Plan):
+    made = report(replace(plan, procedure=Vertebroplasty("L1"), images=None))
+    (table,) = [t for t in made.sections if t.title == "Every parameter"]
+    shares = dict(zip(table.columns, table.widths, strict=True))
+    assert shares["Allowed"] > 0.0  # a share of the page: long lists wrap
+    assert shares["Meaning"] > shares["Allowed"]

@@ -58,7 +58,7 @@ def _alternative(rank: int, option: Option) -> tuple[str | Badge, ...]:
         _each(paths, "tip_off_midline"),
         _each(paths, "transverse_angle"),
         " and ".join(number(t.length_mm) for t in paths),
-        " and ".join(number(100.0 * t.breach_probability.value, "%") for t in paths if t.breach_probability) or "–",
+        " and ".join(f"{100.0 * t.breach_probability.value:.1f}" for t in paths if t.breach_probability) or "–",
         option.reason,
     )
 
@@ -169,7 +169,7 @@ def _cells(measures: list[Measure], names: tuple[str, ...]) -> tuple[str, ...]:
 def _cell(measure: Measure | None) -> str:
     if measure is None:
         return "–"
-    return number(100.0 * measure.value, "%") if is_probability(measure) else number(measure.value, measure.unit)
+    return f"{100.0 * measure.value:.1f}" if is_probability(measure) else number(measure.value, measure.unit)
 
 
 def _head(measure: Measure) -> str:

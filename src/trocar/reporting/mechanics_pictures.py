@@ -177,9 +177,17 @@ def _planes(simulation: Simulation) -> Iterable[Picture]:
             f"{words}: {_LABELS[kind]} in colour over the CT, in the mid-sagittal, a coronal and an axial plane of the "
             "vertebra. In the coronal and axial image the patient's left is on the image's right; in the sagittal "
             f"image the front is on the left. Colours from 0 to {scale.high:g} ({scale.label}).",
-            fields.planes_picture(plan, field, scale, views, [(_in(scenario, o), mask) for o, mask in outlines]),
+            fields.planes_picture(plan, field, scale, views, _outlined(scenario, scenario in loaded, simulation)),
             wide=True,
         )
+
+
+def _outlined(scenario: str, loaded: bool, simulation: Simulation) -> list[tuple[Stroke, Volume]]:
+    """What is outlined: the cement under load, the cavity and the crushed bone about a balloon."""
+    names = [n for n in _OUTLINES if n in simulation.volumes]
+    if {"cement", "cavity"} <= set(names):
+        names = ["cement"] if loaded else [n for n in names if n != "cement"]
+    return [(_in(scenario, _OUTLINES[n]), simulation.volumes[n]) for n in names]
 
 
 def _in(scenario: str, outline: Stroke) -> Stroke:

@@ -27,10 +27,9 @@ from typing import Any
 import numpy as np
 
 from trocar.io.calculix import Equations
-from trocar.io.peer_model import used_nodes
 from trocar.measure import Status
 from trocar.physics.elasticity import TOLERANCE, deform
-from trocar.physics.solid import Solid
+from trocar.physics.solid import Solid, nodes_of
 
 HERE = Path(__file__).resolve()
 sys.path.insert(0, str(HERE.parents[1] / "tests" / "physics"))
@@ -95,7 +94,7 @@ def solve(path: Path, threads: int) -> Solve:
         sys.exit(result.status.value)
     cpu_s, wall_s = sorted(runs)[RUNS // 2][0], min(wall for _, wall in runs)
     force = result.force_n(peer_problems.top(solid))[0]
-    dof = 3 * int(used_nodes(solid).sum())
+    dof = 3 * int(nodes_of(solid.filled).sum())
     return Solve(dof, cpu_s, peers.high_water("self") - before, float(force), result.iterations, wall_s)
 
 

@@ -16,7 +16,7 @@ from trocar.physics.solid import Material, Solid
 from trocar.physics.sweeps import WIDTH, Elements
 
 #: Smoothing steps before and after each coarse correction. 2 to 5 take the same time; more take fewer iterations.
-STEPS = 4
+STEPS = 5
 #: Grids with no more degrees of freedom than this are solved directly.
 DIRECT_SIZE = 250
 #: Share of a coarse node's surroundings above which it is held with them: just below the quarter of a plane beside it.

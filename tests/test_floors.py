@@ -19,7 +19,7 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("errors", "measure"),),
     (("geometry", "volume", "anatomy"), ("physics",)),
     (("planning",), ("assessment",)),
-    (("treatment",), ("mechanics",)),
+    (("treatment",), ("mechanics", "injection")),
     (("procedures",), ("guidance",), ("case",)),
     (("reporting",),),
     (("io",), ("registry",)),

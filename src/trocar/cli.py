@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import sys
 import time
@@ -102,12 +103,12 @@ class PathName(click.Path):
 A_PATH = PathName(path_type=Path)
 
 
-talk = options(
+_talk_options = options(
     click.option("-v", "--verbose", is_flag=True, help="Say how long each stage takes."),
     click.option("-q", "--quiet", is_flag=True, help="No progress on standard error."),
 )
 as_json = click.option("--json", "json_", is_flag=True, help="Print one JSON object instead of text.")
-images = options(
+_image_options = options(
     click.argument("scan", required=False, type=A_PATH),
     click.option("-i", "--input", "input_", type=A_PATH, help="The scan, if not given as SCAN."),
     click.option("-s", "--labels", multiple=True, type=A_PATH, help="Label map; repeat for several files."),
@@ -116,19 +117,50 @@ images = options(
 )
 
 
-def read_patient(
-    scan: Path | None,
-    input_: Path | None,
-    labels: tuple[Path, ...],
-    scheme: tuple[str, ...],
-    series: str | None,
-    progress: Progress,
-) -> Anatomy:
+@dataclasses.dataclass(frozen=True)
+class Images:
+    """The scan and its labels as they were named on the command line."""
+
+    scan: Path | None = None
+    input_: Path | None = None
+    labels: tuple[Path, ...] = ()
+    scheme: tuple[str, ...] = ()
+    series: str | None = None
+
+    @property
+    def files(self) -> list[Path]:
+        """Everything that was named."""
+        return [p for p in (self.scan, self.input_, *self.labels) if p is not None]
+
+
+def talk(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of how much is told, given to the command as its ``progress``."""
+
+    @functools.wraps(command)
+    def with_progress(*args: Any, verbose: bool, quiet: bool, **rest: Any) -> Any:
+        return command(*args, progress=Progress(verbose, quiet), **rest)
+
+    return _talk_options(with_progress)
+
+
+def images(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that name a scan and its labels, given to the command as its ``named``."""
+    names = [f.name for f in dataclasses.fields(Images)]
+
+    @functools.wraps(command)
+    def with_images(*args: Any, **given: Any) -> Any:
+        named = Images(**{name: given.pop(name) for name in names})
+        return command(*args, named=named, **given)
+
+    return _image_options(with_images)
+
+
+def read_patient(named: Images, progress: Progress) -> Anatomy:
     """The patient the shared options name; a missing one is a usage error."""
-    source = scan or input_
-    if source is None or (scan and input_):
+    source = named.scan or named.input_
+    if source is None or (named.scan and named.input_):
         raise click.UsageError("give the scan once: a DICOM folder or zip, or a NIfTI, NRRD or MetaImage file.")
-    if not labels:
+    if not named.labels:
         raise click.UsageError("give --labels: a label map of the same scan. 'trocar segment' can make one.")
     from trocar.anatomy.patient import build_anatomy
     from trocar.io.ct import read_ct
@@ -136,10 +168,11 @@ def read_patient(
 
     with callers_mistake():
         with progress.stage("reading the scan"):
-            ct = read_ct(source, series=series)
+            ct = read_ct(source, series=named.series)
         with progress.stage("reading the labels"):
             # one scheme is for every file; how many are needed otherwise is the reader's rule
-            structures = read_labels(list(labels), ct, scheme[0] if len(scheme) == 1 else scheme or None)
+            scheme = named.scheme[0] if len(named.scheme) == 1 else named.scheme or None
+            structures = read_labels(list(named.labels), ct, scheme)
     with progress.stage("measuring the vertebrae"):
         return build_anatomy(ct, structures)
 
@@ -238,39 +271,32 @@ def build_procedure(name: str, level: Level, fields: dict[str, Any]) -> Procedur
 @as_json
 @talk
 def plan_command(
-    scan: Path | None,
-    input_: Path | None,
-    labels: tuple[Path, ...],
-    scheme: tuple[str, ...],
-    series: str | None,
+    named: Images,
     level_names: tuple[str, ...],
     out: Path,
     case_id: str,
     procedure_name: str,
     json_: bool,
-    verbose: bool,
-    quiet: bool,
+    progress: Progress,
     **fields: Any,
 ) -> None:
     """Find the way in: write report.html, report.pdf, plan.json and figures into the OUT folder."""
     from trocar.io.case_folder import check_folder
 
-    progress = Progress(verbose, quiet)
     levels = None if "all" in level_names else parse_levels(level_names)
     # a bad prescription or pseudonym is refused before anything is read
     build_procedure(procedure_name, _any_level(levels), fields)
     check_pseudonym(case_id)
-    inputs = [p for p in (scan, input_, *labels) if p is not None]
-    check_folder(out, inputs)
+    check_folder(out, named.files)
     check_folders(out, levels or [])
-    anatomy = read_patient(scan, input_, labels, scheme, series, progress)
+    anatomy = read_patient(named, progress)
     chosen = list(anatomy.whole_levels) if levels is None else levels
     check_folders(out, chosen)
     if not chosen:
         why = " ".join(f"{level}: {reason}" for level, reason in cut_levels(anatomy))
         raise LevelError(f"no level is whole in this scan (body and both pedicles): scan further. {why}")
     plans, refused = search_levels(anatomy, chosen, procedure_name, fields, progress)
-    written = write_plans(plans, case_id, out, len(chosen) > 1, inputs, progress)
+    written = write_plans(plans, case_id, out, len(chosen) > 1, named.files, progress)
     left_out = cut_levels(anatomy) if levels is None else []
     show_plans(written, refused, left_out, json_)
     if refused:
@@ -424,17 +450,12 @@ def path_lines(option: Option) -> list[str]:
 @talk
 def simulate_command(
     plan_json: Path,
-    scan: Path | None,
-    input_: Path | None,
-    labels: tuple[Path, ...],
-    scheme: tuple[str, ...],
-    series: str | None,
+    named: Images,
     out: Path | None,
     case_id: str | None,
     fields: bool,
     json_: bool,
-    verbose: bool,
-    quiet: bool,
+    progress: Progress,
 ) -> None:
     """Say what a plan would do: from its plan.json and the images it was made from.
 
@@ -445,37 +466,27 @@ def simulate_command(
     from trocar.io.plan_file import read_case_id, read_plan
     from trocar.treatment import simulate
 
-    progress = Progress(verbose, quiet)
     if case_id is not None:
         check_pseudonym(case_id)
     before = read_plan(plan_json)
     case_id = case_id or read_case_id(plan_json) or DEFAULT_CASE
     check_simulated(before.procedure)
-    inputs = [p for p in (scan, input_, *labels) if p is not None]
-    folder = check_folder(out or (plan_json if plan_json.is_dir() else plan_json.parent), inputs)
+    folder = check_folder(out or (plan_json if plan_json.is_dir() else plan_json.parent), named.files)
     check_same_plan(folder, before)
     check_writable(folder)
-    planned = check_paths(with_its_images(before, scan, input_, labels, scheme, series, progress))
+    planned = check_paths(with_its_images(before, named, progress))
     with progress.stage(f"simulating {planned.procedure.name} of {planned.procedure.level}"), anatomy_refuses():
         simulation = simulate(planned, progress.step)
-    write_simulation(simulation, case_id, folder, inputs, fields, progress)
+    write_simulation(simulation, case_id, folder, named.files, fields, progress)
     show_simulation(simulation, folder, json_)
 
 
-def with_its_images(
-    plan: Plan,
-    scan: Path | None,
-    input_: Path | None,
-    labels: tuple[Path, ...],
-    scheme: tuple[str, ...],
-    series: str | None,
-    progress: Progress,
-) -> Plan:
+def with_its_images(plan: Plan, named: Images, progress: Progress) -> Plan:
     """A plan that was read back, with the patient the shared options name; the scheme is the plan's own by default."""
     from trocar.io.plan_file import with_images
 
-    scheme = scheme or (plan.provenance.scheme,)
-    return with_images(plan, read_patient(scan, input_, labels, scheme, series, progress))
+    named = dataclasses.replace(named, scheme=named.scheme or (plan.provenance.scheme,))
+    return with_images(plan, read_patient(named, progress))
 
 
 def check_simulated(procedure: Procedure) -> None:
@@ -575,19 +586,7 @@ def measure_line(measure: Measure) -> str:
 @click.option("--cement", is_flag=True, help="With the planned cement in it; otherwise as scanned.")
 @as_json
 @talk
-def export_command(
-    plan_json: Path,
-    scan: Path | None,
-    input_: Path | None,
-    labels: tuple[Path, ...],
-    scheme: tuple[str, ...],
-    series: str | None,
-    out: Path,
-    cement: bool,
-    json_: bool,
-    verbose: bool,
-    quiet: bool,
-) -> None:
+def export_command(plan_json: Path, named: Images, out: Path, cement: bool, json_: bool, progress: Progress) -> None:
     """Write the planned vertebra under axial load for another solver, and print Trocar's own answer.
 
     So that a sceptic can check: same voxels, moduli and supports; the vertebra between PMMA caps.
@@ -596,12 +595,11 @@ def export_command(
     from trocar.io.plan_check import check_paths
     from trocar.io.plan_file import read_plan
 
-    progress = Progress(verbose, quiet)
     write = peer_writer(out)
     before = read_plan(plan_json)
     procedure = with_bone(before.procedure, cement)
     check_writable(out.parent)
-    planned = check_paths(with_its_images(before, scan, input_, labels, scheme, series, progress))
+    planned = check_paths(with_its_images(before, named, progress))
     with progress.stage("building and loading the model"):
         loaded = loaded_vertebra(procedure, planned, cement)
     with progress.stage(f"writing {out}"), callers_mistake():
@@ -681,7 +679,7 @@ def show_export(loaded: Loaded, out: Path, json_: bool) -> None:
 )
 @click.option("--level", "level_name", default="L1", show_default=True, help="The fractured vertebra, T2 to L4.")
 @talk
-def demo_command(out: Path, level_name: str, verbose: bool, quiet: bool) -> None:
+def demo_command(out: Path, level_name: str, progress: Progress) -> None:
     """Draw a patient of known truth, plan on it as on any scan, and compare with the truth.
 
     The phantom has a wedge fracture. Its scan and labels are written beside the report, so that every
@@ -691,7 +689,6 @@ def demo_command(out: Path, level_name: str, verbose: bool, quiet: bool) -> None
     from trocar.io.case_folder import check_folder
     from trocar.io.phantom_files import write_phantom
 
-    progress = Progress(verbose, quiet)
     level = parse_levels((level_name,))[0]
     with callers_mistake():
         spec = PhantomSpec(
@@ -703,7 +700,7 @@ def demo_command(out: Path, level_name: str, verbose: bool, quiet: bool) -> None
         patient = phantom(spec)
         folder.mkdir(parents=True, exist_ok=True)
         scan, labels = write_phantom(patient, folder)
-    anatomy = read_patient(scan, None, (labels,), (SCHEME,), None, progress)
+    anatomy = read_patient(Images(scan, labels=(labels,), scheme=(SCHEME,)), progress)
     plans, _ = search_levels(anatomy, [level], DEFAULT_PROCEDURE, {}, progress)
     written = write_plans(plans, "phantom", out, False, [], progress)
     show_plans(written, [], [], json_=False)
@@ -754,18 +751,9 @@ def compare_with_truth(plan: Plan, patient: Phantom) -> list[str]:
 @images
 @as_json
 @talk
-def info_command(
-    scan: Path | None,
-    input_: Path | None,
-    labels: tuple[Path, ...],
-    scheme: tuple[str, ...],
-    series: str | None,
-    json_: bool,
-    verbose: bool,
-    quiet: bool,
-) -> None:
+def info_command(named: Images, json_: bool, progress: Progress) -> None:
     """Say which levels are whole, and their heights, angles, grades and density."""
-    anatomy = read_patient(scan, input_, labels, scheme, series, Progress(verbose, quiet))
+    anatomy = read_patient(named, progress)
     levels = sorted(anatomy.vertebrae, key=lambda level: level.order)
     if json_:
         click.echo(json.dumps(info_document(anatomy, levels), ensure_ascii=False))
@@ -827,22 +815,13 @@ def cite_command(plan_json: Path, json_: bool) -> None:
 @click.argument("plan_json", type=A_PATH)
 @images
 @talk
-def replay_command(
-    plan_json: Path,
-    scan: Path | None,
-    input_: Path | None,
-    labels: tuple[Path, ...],
-    scheme: tuple[str, ...],
-    series: str | None,
-    verbose: bool,
-    quiet: bool,
-) -> None:
+def replay_command(plan_json: Path, named: Images, progress: Progress) -> None:
     """Plan again from a plan.json and its images, and say whether the same plan comes out."""
     from trocar.io.plan_file import read_plan
     from trocar.treatment import plan
 
     before = read_plan(plan_json)
-    anatomy = with_its_images(before, scan, input_, labels, scheme, series, Progress(verbose, quiet)).anatomy
+    anatomy = with_its_images(before, named, progress).anatomy
     after = plan(anatomy, before.procedure)
     # the same files may have other names by now
     same = dataclasses.replace(after.provenance, files=before.provenance.files)

@@ -19,7 +19,7 @@ from pydicom.sr.coding import Code
 
 from trocar.anatomy.levels import Level
 from trocar.anatomy.phantom import PhantomSpec, phantom
-from trocar.cli import main, simulation_lines, with_bone
+from trocar.cli import main, with_bone
 from trocar.io.ct import read_ct
 from trocar.io.phantom_files import write_phantom
 from trocar.io.plan_file import read_case_id, read_plan
@@ -363,30 +363,6 @@ def test_a_folder_that_cannot_be_is_found_before_anything_is_read(
     assert result.exit_code == 1
     assert "cannot be written to" in result.stderr
     assert "reading" not in result.stderr
-
-
-def test_what_a_simulation_holds_for_is_told() -> None:
-    law, hinge = "lowest and highest under other laws, PMMA 2100 MPa", "healed to mobile fracture"
-    measures = (
-        Measure("left_balloon_pressure", 2.07, "MPa", 2.0, 3.8, "laws of bone"),
-        Measure("anterior_height_inflated", 16.8, "mm", 16.2, 17.5, hinge),
-        Measure("cement_volume", 4.0, "mL"),
-        Measure("anterior_height_gain_published", 3.6, "mm", 1.7, 5.4, "published"),
-        Measure("stiffness_as_is", 11240.0, "N/mm", 8100.0, 14700.0, law, "Between PMMA caps, glued ends; a law."),
-    )
-    told = simulation_lines(Simulation(None, Status.SUCCESS, measures=measures))  # type: ignore[arg-type]
-    thin = "\N{NARROW NO-BREAK SPACE}"
-    assert told == [
-        "Left balloon pressure: 2.1 (2.0 to 3.8) MPa, 300 psi",
-        "Anterior height inflated: 16.8 (16.2 to 17.5) mm; in brackets: healed to mobile fracture",
-        "Cement volume: 4.0 mL",
-        f"As scanned: stiffness 11{thin}240 (8{thin}100 to 14{thin}700) N/mm",
-        "Load: Between PMMA caps, glued ends; a law.",
-        "In brackets: lowest and highest under other published laws of bone, with cement also softer and "
-        "stiffer cement, unless said otherwise.",
-        "Cement is a shape, not a flow: the model does not say where cement would run.",
-        "Published by others, not from this model: Anterior height gain: 3.6 (1.7 to 5.4) mm",
-    ]
 
 
 def test_a_simulation_on_other_images_is_refused(files: Files, planned: Path, tmp_path: Path, simulating) -> None:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from trocar.anatomy.levels import Level
     from trocar.anatomy.patient import Anatomy
     from trocar.anatomy.phantom import Phantom
-    from trocar.measure import Measure
     from trocar.mechanics.answers import Loaded
     from trocar.physics.solid import Boundary, Solid
     from trocar.procedures.bone_access import BoneAccess
@@ -513,6 +512,7 @@ def write_simulation(
 def show_simulation(simulation: Simulation, folder: Path, json_: bool) -> None:
     """Print what was simulated."""
     from trocar.io.simulation_file import to_json
+    from trocar.reporting.lines import simulation_lines
 
     if json_:
         document = json.loads(to_json(simulation))
@@ -526,54 +526,6 @@ def show_simulation(simulation: Simulation, folder: Path, json_: bool) -> None:
         click.echo(f"  {finding}")
     click.echo(f"  report: {folder / 'report.html'}\n")
     click.echo(NOTICE)
-
-
-def simulation_lines(simulation: Simulation) -> list[str]:
-    """One line for each scenario, and one for each measure that is of none; then what they hold for.
-
-    The report has the rest.
-    """
-    from trocar.reporting.answers import answers, scenario_words, told
-    from trocar.reporting.words import amount
-
-    found = answers(simulation.measures)
-    alone = [m for m in simulation.measures if not any(m.name.endswith(f"_{scenario}") for scenario in found.scenarios)]
-    lines = [measure_line(m) for m in alone if not m.name.endswith(PUBLISHED)]
-    for scenario in found.scenarios:
-        values = [f"{q.head.lower()} {amount(by[scenario])}" for q, by in found.by.items() if scenario in by]
-        lines.append(f"{scenario_words(scenario)}: {', '.join(values)}")
-    lines += [f"Load: {told(found).all}"] if found.scenarios and told(found).all else []
-    if any(by_law(m) for m in (*alone, *found.measures)):
-        cement = (
-            ", with cement also softer and stiffer cement" if any("PMMA" in m.interval for m in found.measures) else ""
-        )
-        lines.append(
-            f"In brackets: lowest and highest under other published laws of bone{cement}, unless said otherwise."
-        )
-    if any(m.name == "cement_volume" for m in alone):
-        lines.append("Cement is a shape, not a flow: the model does not say where cement would run.")
-    published = [measure_line(m) for m in alone if m.name.endswith(PUBLISHED)]
-    return lines + [f"Published by others, not from this model: {line}" for line in published]
-
-
-#: How the name of a number ends that was taken from the literature and stands beside the model's own.
-PUBLISHED = "_published"
-
-
-def by_law(measure: Measure) -> bool:
-    """Whether a measure's interval spans published laws of bone."""
-    return "laws of bone" in measure.interval or measure.interval.startswith("lowest and highest")
-
-
-def measure_line(measure: Measure) -> str:
-    """A measure with what its interval means, where that is not the laws of bone; a pressure also in psi."""
-    from trocar.planning.instrument import PSI_MPA
-    from trocar.reporting.words import amount, title
-
-    psi = f", {measure.value / PSI_MPA:.0f} psi" if measure.unit == "MPa" else ""
-    known = measure.low is not None and measure.interval and not by_law(measure)
-    meaning = f"; in brackets: {measure.interval}" if known and not measure.name.endswith(PUBLISHED) else ""
-    return f"{title(measure.name.removesuffix(PUBLISHED))}: {amount(measure)}{psi}{meaning}"
 
 
 # --- export -------------------------------------------------------------------------------------
@@ -623,11 +575,10 @@ def peer_writer(out: Path) -> Callable[[Solid, Boundary, Path], Path]:
 def with_bone(procedure: Procedure, cement: bool) -> BoneAccess:
     """The procedure, if it has a model of the bone, and of its cement if asked for; another is a usage error."""
     from trocar.procedures.bone_access import BoneAccess
-    from trocar.procedures.vertebroplasty import Vertebroplasty
 
     if not isinstance(procedure, BoneAccess):
         raise click.UsageError(f"{procedure.name or type(procedure).__name__} has no model of the bone to export.")
-    if cement and not isinstance(procedure, Vertebroplasty):
+    if cement and type(procedure).filling is BoneAccess.filling:
         raise click.UsageError(f"--cement: where the cement of a {procedure.name} lies is known once it is simulated.")
     return procedure
 
@@ -638,12 +589,11 @@ def loaded_vertebra(procedure: BoneAccess, plan: Plan, cement: bool) -> Loaded:
     from trocar.mechanics.answers import press
     from trocar.mechanics.model import Ends
     from trocar.mechanics.scenario import augmented
-    from trocar.procedures.vertebroplasty import Vertebroplasty
 
     model = procedure.bone(plan, Ends.CAPS)
-    if cement and isinstance(procedure, Vertebroplasty):
-        with anatomy_refuses():
-            model = augmented(model, procedure.filling(model, plan)).model
+    with anatomy_refuses():
+        filling = procedure.filling(model, plan) if cement else None
+        model = augmented(model, filling).model if filling else model
     loaded = press(model)
     if loaded.status is not Status.SUCCESS:
         raise SimulationError(loaded.status.value)

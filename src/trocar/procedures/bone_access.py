@@ -12,7 +12,7 @@ from trocar.anatomy.patient import Anatomy
 from trocar.anatomy.vertebra import Vertebra
 from trocar.geometry import Side
 from trocar.measure import Finding, Measure, Severity
-from trocar.mechanics.filling import SHELL_MM, body_of, deeper
+from trocar.mechanics.filling import SHELL_MM, Filling, body_of, deeper
 from trocar.mechanics.model import SPACING, BoneModel, Ends, bone_model
 from trocar.physics.materials import DEFAULT_LAW, LAWS
 from trocar.planning.access import (
@@ -126,6 +126,13 @@ class BoneAccess(Procedure):
         """The cement to put in: what was asked for, or the usual share of the body."""
         whole = float(body_of(model).sum()) * model.solid.voxel_mm3 / 1000.0
         return self.cement_volume_ml or USUAL_FILL * whole
+
+    def filling(self, model: BoneModel, plan: Plan) -> Filling | None:
+        """Where the planned cement lies in a model of the planned vertebra; None where only a simulation can say.
+
+        Raises ``ValueError`` for more cement than the body holds.
+        """
+        return None
 
     def bone(self, plan: Plan, ends: Ends, calibration: Calibration | None = None) -> BoneModel:
         """The planned vertebra as a solid, as this procedure's simulation sees it."""

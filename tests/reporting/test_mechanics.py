@@ -167,10 +167,10 @@ def test_a_bar_is_named_at_its_end_whatever_the_laws_leave_open(monkeypatch: pyt
 def test_the_balloon_is_drawn_with_its_cavity_and_the_load_with_the_cement(
     simulation: Simulation, monkeypatch: pytest.MonkeyPatch
 ):
-    drawn: list[tuple[float, list[str]]] = []
+    drawn: list[tuple[float, list[str], str]] = []
 
     def picture(plan: Plan, field: Any, scale: Any, views: Any, outlines: Any) -> bytes:
-        drawn.append((scale.high, [stroke.label for stroke, _ in outlines]))
+        drawn.append((scale.high, [stroke.label for stroke, _ in outlines], views[-1].title))
         return b""
 
     monkeypatch.setattr(mechanics_pictures.fields, "planes_picture", picture)
@@ -181,18 +181,21 @@ def test_the_balloon_is_drawn_with_its_cavity_and_the_load_with_the_cement(
     (own, *around), (before, *planned), (after, *cemented) = drawn
     assert own == pytest.approx(10.0 * before)
     assert before == after
-    assert (around, planned, cemented) == ([["cavity"]], [["cement, planned"]], [["cement"]])
+    through = "Axial, through the cement"
+    assert around == [["cavity"], "Axial, through the cavity"]
+    assert (planned, cemented) == ([["cement, planned"], through], [["cement"], through])
 
 
 def test_the_law_and_the_calibration_are_named_with_their_source(simulation: Simulation):
     planned = replace(simulation.plan, procedure=Vertebroplasty("L1"))
-    line = Measure("calibration_slope", 0.735, "mg/cm3", method="From air, fat and muscle")
-    made = chapter(replace(simulation, plan=planned, measures=(*simulation.measures, line)))
-    law, slope = _table(made, "What it rests on").rows
+    core = Measure("trabecular_density", 73.5, "mg/cm3", method="From air, fat and muscle")
+    others = (m for m in simulation.measures if m.name != core.name)
+    made = chapter(replace(simulation, plan=planned, measures=(*others, core)))
+    law, density = _table(made, "What it rests on").rows
     assert law[:2] == ("Law of bone", planned.procedure.bone_law)
     assert law[2] == DEFAULT_LAW.source
-    assert slope == ("Calibration slope", "0.7 mg/cm³", "From air, fat and muscle")
-    assert not any(row[0] == "Calibration slope" for t in made.tables if t.title == "Also computed" for row in t.rows)
+    assert density == ("Trabecular density", "73.5 mg/cm³", "From air, fat and muscle")
+    assert not any(row[0] == "Trabecular density" for t in made.tables if t.title == "Also computed" for row in t.rows)
 
 
 def test_a_balloon_that_takes_nothing_has_no_curve_but_a_sentence(simulation: Simulation):

@@ -199,7 +199,7 @@ def _scenarios(found: Answers) -> Table:
 
 
 #: Measures of what the density rests on, in their table.
-_BASIS = ("calibration_slope", "trabecular_density")
+_BASIS = ("trabecular_density",)
 
 
 def _rests_on(simulation: Simulation) -> Table:

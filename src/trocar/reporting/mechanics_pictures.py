@@ -149,7 +149,7 @@ def _fields(simulation: Simulation, names: tuple[str, ...]) -> tuple[str, dict[s
     return "", {}
 
 
-#: Regions that are outlined, the one first that planes pass through.
+#: Regions that are outlined.
 _OUTLINES = {"cement": fields.CEMENT, "cavity": fields.CAVITY, "crushed_bone": fields.CRUSHED}
 
 
@@ -158,8 +158,6 @@ def _planes(simulation: Simulation) -> Iterable[Picture]:
     if not by:
         return
     plan = simulation.plan
-    outlines = [(stroke, simulation.volumes[n]) for n, stroke in _OUTLINES.items() if n in simulation.volumes]
-    views = fields.planes(plan.anatomy.vertebra(plan.procedure.level), *outlines[:1])
     loaded = answers(simulation.measures).scenarios
     # a full balloon strains the bone far more than a load: on its scale the load would not be seen
     scales = {
@@ -170,6 +168,9 @@ def _planes(simulation: Simulation) -> Iterable[Picture]:
     for scenario, field in by.items():
         scale = scales[scenario in loaded]
         words = scenario_words(scenario)
+        names = _outlined(scenario in loaded, simulation)
+        regions = [(_OUTLINES[n], simulation.volumes[n]) for n in names]
+        views = fields.planes(plan.anatomy.vertebra(plan.procedure.level), *regions[:1])
         yield Picture(
             f"{kind}_{scenario}_planes",
             f"{words}: {_LABELS[kind]}",
@@ -177,17 +178,17 @@ def _planes(simulation: Simulation) -> Iterable[Picture]:
             f"{words}: {_LABELS[kind]} in colour over the CT, in the mid-sagittal, a coronal and an axial plane of the "
             "vertebra. In the coronal and axial image the patient's left is on the image's right; in the sagittal "
             f"image the front is on the left. Colours from 0 to {scale.high:g} ({scale.label}).",
-            fields.planes_picture(plan, field, scale, views, _outlined(scenario, scenario in loaded, simulation)),
+            fields.planes_picture(plan, field, scale, views, [(_in(scenario, s), v) for s, v in regions]),
             wide=True,
         )
 
 
-def _outlined(scenario: str, loaded: bool, simulation: Simulation) -> list[tuple[Stroke, Volume]]:
-    """What is outlined: the cement under load, the cavity and the crushed bone about a balloon."""
+def _outlined(loaded: bool, simulation: Simulation) -> list[str]:
+    """What is outlined, planes through the first: the cement under load, cavity and crushed bone about a balloon."""
     names = [n for n in _OUTLINES if n in simulation.volumes]
     if {"cement", "cavity"} <= set(names):
         names = ["cement"] if loaded else [n for n in names if n != "cement"]
-    return [(_in(scenario, _OUTLINES[n]), simulation.volumes[n]) for n in names]
+    return names
 
 
 def _in(scenario: str, outline: Stroke) -> Stroke:

@@ -112,6 +112,7 @@ class Status(Enum):
     NOT_CONVERGED = "The solver did not reach its tolerance; the numbers must not be used."
     NOT_FINITE = "The computation produced a value that is not a number; check the input."
     CANCELLED = "The computation was stopped before it ended."
+    INJECTOR_LIMIT = "The cement asks for more pressure than the injector can give: the injection ends there."
 
 
 def worst(findings: tuple[Finding, ...]) -> Severity | None:

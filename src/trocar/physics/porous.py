@@ -7,13 +7,31 @@ viscosities pascal seconds and permeabilities square millimetres (1e-8 m2 is 0.0
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import ive
 
 from trocar.measure import Status
+from trocar.physics.cannula import tube_drop_pa, wall_shear_per_s
+from trocar.physics.diffusion import Diffusion, Faces
+from trocar.physics.front import advance, conductances, speeds
+
+#: Steps to a whole injection, unless a step is asked for.
+STEPS = 40
+#: How far the pressure is solved: the residual of a step over what is pushed in.
+TOLERANCE = 1e-6
+#: A cell counts as reached from this share of its pores on.
+HALF = 0.5
+#: Points along each edge of a cell at which the ball of a tip is looked for.
+FINE = 5
+#: Relative distance within which a point lies on the ball: rounding must not tell one side from the other.
+TIE = 1e-9
+#: Logarithms of the times over which the lattice's Green's function is summed; what is cut off is below 1e-4 of it.
+LOG_TIMES = np.linspace(-12.0, 18.0, 301)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,12 +100,12 @@ class Tube:
 
 @dataclass(frozen=True, eq=False)
 class Injection:
-    """How it went: one row for each step, and the fields at the end.
+    """How it went: one row for each state before a step and one at the end, and the fields at the end.
 
-    ``time_s`` since the injection began, ``injected_mm3`` through all tips, ``tip_pa`` at the tip and ``driving_pa``
-    before the tube, ``viscosity_pa_s`` in the tube, ``leaked_mm3`` ``[step, outlet]``. ``content_mm3`` (float32
-    ``[k, j, i]``) is how much of the injected fluid each cell holds, ``age_s`` its mean age there, ``arrival_mm3`` how
-    much had been injected when the cell was half full (``inf`` where it never was).
+    ``time_s`` since the first stroke's turn, ``injected_mm3`` through all tips, ``tip_pa`` at the tip and
+    ``driving_pa`` before the tube, ``viscosity_pa_s`` in the tube, ``leaked_mm3`` ``[step, outlet]``. ``content_mm3``
+    (float32 ``[k, j, i]``) is how much of the injected fluid each cell holds, ``age_s`` its mean age there,
+    ``arrival_mm3`` how much had been injected when the cell was half full (``inf`` where it never was).
     """
 
     medium: Medium
@@ -108,3 +126,306 @@ class Injection:
         """Share of each cell's pore space that the injected fluid fills, ``[k, j, i]``."""
         room = self.medium.porosity * np.float32(np.prod(self.medium.spacing_mm))
         return np.divide(self.content_mm3, room, out=np.zeros_like(self.content_mm3), where=room > 0.0)
+
+
+def inject(
+    medium: Medium,
+    tips_mm: ArrayLike,
+    injectate: Injectate,
+    strokes: Sequence[Stroke],
+    *,
+    resident_pa_s: float,
+    tip_radius_mm: float,
+    tube: Tube | None = None,
+    age_s: float = 0.0,
+    limit_pa: float = np.inf,
+    step_mm3: float | None = None,
+    tolerance: float = TOLERANCE,
+    progress: Callable[[float], None] = lambda injected_mm3: None,
+) -> Injection:
+    """Push a fluid into a medium that is full of another, of viscosity ``resident_pa_s``, stroke by stroke.
+
+    ``tips_mm`` ``(n, 3)`` are where it leaves, in mm along k, j, i from the box's corner, each spread over a ball of
+    ``tip_radius_mm``; ``age_s`` is the injectate's age, in its own seconds, when the first stroke begins. In each step
+    (:data:`STEPS` to the whole, unless ``step_mm3`` says otherwise) the pressure is solved with the fluids where they
+    are (a cell that both share resists as both in series) and the front moves with it. Where the pressure before the
+    ``tube`` would exceed ``limit_pa``, the injection ends with :attr:`Status.INJECTOR_LIMIT` at what was reached.
+
+    First order in the step and in the cell. Raises ``ValueError`` for a tip with no medium around it, a stroke of no
+    volume, and numbers that are not positive.
+    """
+    _check(medium, strokes, resident_pa_s=resident_pa_s, tip_radius_mm=tip_radius_mm)
+    tips = [_opening(medium, tip, tip_radius_mm) for tip in np.atleast_2d(np.asarray(tips_mm, np.float64))]
+    step_mm3 = step_mm3 or sum(s.volume_mm3 for s in strokes) / STEPS
+    flow = _Flow(medium, injectate, resident_pa_s, tube, age_s, tolerance)
+    status = Status.SUCCESS
+    for stroke in strokes:
+        flow.wait(stroke.pause_s)
+        count = max(1, int(np.ceil(stroke.volume_mm3 / step_mm3 - 1e-9)))
+        for _ in range(count):
+            status = flow.push(tips[stroke.tip], stroke.volume_mm3 / count, stroke.rate_mm3_s, limit_pa)
+            if status is not Status.SUCCESS:
+                return flow.result(status)
+            progress(flow.injected_mm3)
+    last = strokes[-1]
+    return flow.result(flow.look(tips[last.tip], last.rate_mm3_s))
+
+
+@dataclass(frozen=True, eq=False)
+class _Opening:
+    """Where a tip lets go: shares of the flow by cell.
+
+    ``beyond`` (per mm3) times flow and viscosity is the pressure on the tip's surface less the mean over the cells.
+    """
+
+    cells: NDArray[np.int64]
+    shares: NDArray[np.float64]
+    beyond: float
+
+
+def _opening(medium: Medium, tip_mm: NDArray[np.float64], radius_mm: float) -> _Opening:
+    """The cells that a ball about the tip covers, by how much of each it covers."""
+    spacing, shape = np.asarray(medium.spacing_mm), medium.porosity.shape
+    low = np.maximum(np.floor((tip_mm - radius_mm) / spacing).astype(int), 0)
+    high = np.minimum(np.ceil((tip_mm + radius_mm) / spacing).astype(int), shape)
+    if np.any(high <= low):
+        raise ValueError(f"the tip at {np.round(tip_mm, 1).tolist()} mm lies outside the box of {shape} cells.")
+    fine = [(np.arange(a * FINE, b * FINE) + 0.5) * h / FINE for a, b, h in zip(low, high, spacing, strict=True)]
+    away = sum((x - t) ** 2 for x, t in zip(np.meshgrid(*fine, indexing="ij"), tip_mm, strict=True))
+    inside = (away <= radius_mm**2 * (1.0 + TIE)).reshape(*np.stack([high - low, np.full(3, FINE)], axis=1).ravel())
+    part = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    covered = np.zeros(shape)
+    covered[part] = inside.mean(axis=(1, 3, 5)) * (medium.porosity[part] > 0.0)
+    cells = np.flatnonzero(covered)
+    if not cells.size:
+        raise ValueError(f"there is no medium within {radius_mm:g} mm of the tip at {np.round(tip_mm, 1).tolist()} mm.")
+    shares = covered.reshape(-1)[cells] / covered.sum()
+    own = medium.permeability_mm2.reshape(3, -1)[:, cells].astype(np.float64) @ shares
+    sphere = 1.0 / (4.0 * np.pi * np.cbrt(own.prod()) * radius_mm)
+    at = np.stack(np.unravel_index(cells, shape), axis=1)
+    return _Opening(cells, shares, sphere - _spread(at, shares, own, spacing))
+
+
+def _spread(
+    cells: NDArray[np.int64], shares: NDArray[np.float64], permeability_mm2: NDArray[np.float64], spacing: NDArray[Any]
+) -> float:
+    """Mean pressure over the cells that let go, per flow and viscosity, in endless cells of one permeability (per mm3).
+
+    Cells that let go of a whole flow see each other through the lattice's own Green's function, ``integral of the
+    product over the axes of exp(-2 g t) I_n(2 g t) dt``, with n cells between them and conductance g along an axis.
+    Economou EN. Green's Functions in Quantum Physics, 3rd ed., Springer 2006, chapter 5.
+    """
+    along = permeability_mm2 * spacing.prod() / spacing**2
+    apart = np.abs(cells[:, None] - cells[None])
+    offsets, which = np.unique(apart.reshape(-1, 3), axis=0, return_inverse=True)
+    t = np.exp(LOG_TIMES) / along.mean()
+    decay = ive(offsets[:, :, None], 2.0 * along[None, :, None] * t).prod(axis=1)
+    green = (decay * t).sum(axis=1) * (LOG_TIMES[1] - LOG_TIMES[0])
+    return float(shares @ green[which].reshape(len(cells), len(cells)) @ shares)
+
+
+class _Flow:
+    """The state of an injection between two steps, and the room it works in."""
+
+    def __init__(
+        self,
+        medium: Medium,
+        injectate: Injectate,
+        resident_pa_s: float,
+        tube: Tube | None,
+        age_s: float,
+        tolerance: float,
+    ) -> None:
+        self.medium, self.injectate, self.tube = medium, injectate, tube
+        self.resident_pa_s, self.tolerance = resident_pa_s, tolerance
+        shape = medium.porosity.shape
+        self.spacing = np.asarray(medium.spacing_mm, np.float64)
+        self.permeability = np.where(medium.porosity > 0.0, medium.permeability_mm2, 0.0).astype(np.float64)
+        self.mean_permeability = np.cbrt(self.permeability.prod(axis=0))
+        self.room = medium.porosity.astype(np.float64) * self.spacing.prod()
+        self.active = np.flatnonzero(self.room)
+        self.solver = Diffusion(shape)
+        self.faces, self.ground = np.zeros((3, *shape)), np.zeros(shape)
+        self.content, self.aged, self.arriving, self.arriving_aged, self.pressure = np.zeros((5, *shape))
+        self.viscosity, self.speed = np.full(shape, resident_pa_s), np.zeros(shape)
+        self.arrival = np.full(shape, np.inf)
+        self.ways = _Ways.of(medium)
+        self.outflow = np.zeros(self.ways.cells.size)
+        self.time_s, self.age_s, self.injected_mm3, self.iterations = 0.0, age_s, 0.0, 0
+        self.rows: list[tuple[float, float, float, float, float]] = []
+        self.leaks: list[NDArray[np.float64]] = []
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass, inside and outside the medium."""
+        self.time_s += seconds
+        self.age_s += seconds * self.injectate.ageing_outside
+        self.aged += self.content * (seconds * self.injectate.ageing)
+
+    def look(self, opening: _Opening, rate_mm3_s: float, limit_pa: float = np.inf) -> Status:
+        """Solve for the pressure of the state there is, and write it down."""
+        self._thicken()
+        solved = self._solve(opening, rate_mm3_s)
+        tip_pa = self._tip_pa(opening, rate_mm3_s)
+        thick, drop_pa = self._in_tube(rate_mm3_s)
+        driving_pa = tip_pa + drop_pa
+        if not (solved and np.isfinite(driving_pa)):
+            return Status.NOT_CONVERGED if np.isfinite(driving_pa) else Status.NOT_FINITE
+        self.rows.append((self.time_s, self.injected_mm3, tip_pa, driving_pa, thick))
+        self.leaks.append(self.ways.leaked(len(self.medium.outlets)))
+        return Status.SUCCESS if driving_pa <= limit_pa else Status.INJECTOR_LIMIT
+
+    def push(self, opening: _Opening, volume_mm3: float, rate_mm3_s: float, limit_pa: float) -> Status:
+        """One step; the fluid stays where it was where it cannot be made."""
+        status = self.look(opening, rate_mm3_s, limit_pa)
+        if status is Status.SUCCESS:
+            self._advance(opening, volume_mm3)
+            self.wait(volume_mm3 / rate_mm3_s)
+            self.injected_mm3 += volume_mm3
+            newly = np.isinf(self.arrival) & (self.content >= HALF * self.room) & (self.room > 0.0)
+            self.arrival[newly] = self.injected_mm3
+        return status
+
+    def result(self, status: Status) -> Injection:
+        """What has happened so far."""
+        columns = np.array(self.rows, np.float64).reshape(-1, 5).T
+        leaked = np.array(self.leaks, np.float64).reshape(len(self.rows), len(self.medium.outlets))
+        age = np.divide(self.aged, self.content, out=np.zeros_like(self.aged), where=self.content > 0.0)
+        fields = (a.astype(np.float32) for a in (self.content, age, self.arrival))
+        return Injection(self.medium, status, *columns, leaked, *fields, self.iterations)
+
+    def _thicken(self) -> None:
+        """The viscosity of every cell: both fluids in series, the injectate at its age and shear."""
+        here = self.content > 0.0
+        self.viscosity.fill(self.resident_pa_s)
+        if not here.any():
+            return
+        speeds(self.faces, self.pressure, self.content, self.spacing, self.speed)
+        shear = pore_shear_per_s(self.speed[here], self.mean_permeability[here], self.medium.porosity[here])
+        age = self.aged[here] / self.content[here]
+        full = np.minimum(self.content[here] / self.room[here], 1.0)
+        own = self.injectate.viscosity_pa_s(age, shear)
+        self.viscosity[here] = full * own + (1.0 - full) * self.resident_pa_s
+
+    def _solve(self, opening: _Opening, rate_mm3_s: float) -> bool:
+        """The pressure, and the flow through each way out; returns whether the solver got there."""
+        conductances(self.permeability, self.viscosity, self.spacing, self.faces)
+        opens = self.ways.conductances(self.viscosity, self.content, self.room)
+        self.ground.fill(0.0)
+        np.add.at(self.ground.reshape(-1), self.ways.cells, opens)
+        source = np.zeros_like(self.ground)
+        source.reshape(-1)[opening.cells] = rate_mm3_s * opening.shares
+        found = self.solver.solve(
+            Faces(*self.faces, self.ground), source, start=self.pressure, tolerance=self.tolerance
+        )
+        self.iterations += found.iterations
+        self.pressure[...] = found.value
+        self.outflow = np.where(self.ways.passes, opens * found.value.reshape(-1)[self.ways.cells], 0.0)
+        return found.status is Status.SUCCESS
+
+    def _tip_pa(self, opening: _Opening, rate_mm3_s: float) -> float:
+        """The pressure on the surface of the tip."""
+        pressure, viscosity = (a.reshape(-1)[opening.cells] for a in (self.pressure, self.viscosity))
+        return float(opening.shares @ (pressure + opening.beyond * rate_mm3_s * viscosity))
+
+    def _in_tube(self, rate_mm3_s: float) -> tuple[float, float]:
+        """Viscosity at the tube's wall, and the pressure that it takes; without a tube, unsheared and none."""
+        shear, drop_pa = 0.0, 0.0
+        if self.tube is not None:
+            radius, length = self.tube.radius_mm, self.tube.length_mm
+            shear = wall_shear_per_s(self.injectate, radius, rate_mm3_s, self.age_s)
+            drop_pa = tube_drop_pa(self.injectate, radius, length, rate_mm3_s, self.age_s)
+        return float(self.injectate.viscosity_pa_s(np.array([self.age_s]), np.array([shear]))[0]), drop_pa
+
+    def _advance(self, opening: _Opening, volume_mm3: float) -> None:
+        """Move the front by what a step pushes in."""
+        arriving = volume_mm3 * opening.shares
+        self.arriving.reshape(-1)[opening.cells] += arriving
+        self.arriving_aged.reshape(-1)[opening.cells] += arriving * self.age_s
+        order = self.active[np.argsort(-self.pressure.reshape(-1)[self.active], kind="stable")]
+        advance(
+            order, self.faces, self.pressure, self.ways.first, self.outflow, self.room,
+            self.content, self.aged, self.arriving, self.arriving_aged, self.ways.left_mm3,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class _Ways:
+    """All cells of all outlets in one list, ordered by cell; ``left_mm3`` is what has left through each so far."""
+
+    cells: NDArray[np.int64]
+    outlet: NDArray[np.int64]
+    conductance_mm3: NDArray[np.float64]
+    beside: NDArray[np.float64]
+    bore_mm: NDArray[np.float64]
+    passes: NDArray[np.bool_]
+    first: NDArray[np.int64]
+    left_mm3: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, medium: Medium) -> _Ways:
+        """The outlets of a medium."""
+        outlet = np.repeat(np.arange(len(medium.outlets)), [o.cells.size for o in medium.outlets])
+        cells = np.concatenate([o.cells for o in medium.outlets])
+        order = np.argsort(cells, kind="stable")
+        cells, outlet = cells[order], outlet[order]
+        own = np.concatenate([o.conductance_mm3 for o in medium.outlets])[order]
+        count = np.array([o.cells.size for o in medium.outlets], np.float64)
+        bore = np.array([o.bore_mm for o in medium.outlets])
+        passes = np.array([o.passes for o in medium.outlets])
+        first = np.searchsorted(cells, np.arange(medium.porosity.size + 1))
+        return cls(cells, outlet, own, count[outlet], bore[outlet], passes[outlet], first, np.zeros(cells.size))
+
+    def leaked(self, outlets: int) -> NDArray[np.float64]:
+        """What has left by each outlet, mm3."""
+        return np.bincount(self.outlet, self.left_mm3, outlets)
+
+    def conductances(
+        self, viscosity: NDArray[np.float64], content: NDArray[np.float64], room: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Flow per pressure of each: its own and, beyond a bore, what has left already, in series."""
+        mu = viscosity.reshape(-1)[self.cells]
+        length = np.bincount(self.outlet, self.left_mm3)[self.outlet] / (np.pi * self.bore_mm**2)
+        beyond = 8.0 * self.beside * length / (np.pi * self.bore_mm**4)
+        free = 1.0 - np.minimum(content.reshape(-1)[self.cells] / room.reshape(-1)[self.cells], 1.0)
+        return np.where(self.passes, 1.0, free) / (mu * (1.0 / self.conductance_mm3 + beyond))
+
+
+def pore_shear_per_s(
+    speed_mm_s: NDArray[np.float64], permeability_mm2: NDArray[np.float64], porosity: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """Shear rate at the wall of the pores: of a bundle of straight tubes with that permeability and porosity.
+
+    A tube of radius ``R = sqrt(8 K / phi)`` in which the fluid moves at ``u / phi`` has the wall shear rate
+    ``4 u / (phi R)``. Bird RB, Stewart WE, Lightfoot EN. Transport Phenomena, 2nd ed., Wiley 2002, section 6.4.
+    """
+    return np.asarray(4.0 * speed_mm_s / np.sqrt(8.0 * permeability_mm2 * porosity))
+
+
+def _check(medium: Medium, strokes: Sequence[Stroke], **positive: float) -> None:
+    """Refuse what cannot be computed."""
+    shape = medium.porosity.shape
+    if len(shape) != 3 or medium.permeability_mm2.shape != (3, *shape):
+        raise ValueError(f"porosity {shape} and permeability {medium.permeability_mm2.shape} must be one box.")
+    if not ((medium.porosity >= 0.0) & (medium.porosity <= 1.0)).all():
+        raise ValueError("the porosity of a medium must lie between 0 and 1 everywhere.")
+    if not np.all(medium.permeability_mm2[:, medium.porosity > 0.0] > 0.0):
+        raise ValueError("every cell with pores needs a positive permeability along k, j and i.")
+    if not any(o.cells.size for o in medium.outlets):
+        raise ValueError("the medium has no way out: what is in it cannot make room.")
+    if any((medium.porosity.reshape(-1)[o.cells] <= 0.0).any() for o in medium.outlets):
+        raise ValueError("an outlet leads from a cell that has no pores.")
+    for stroke in strokes:
+        for name in ("volume_mm3", "rate_mm3_s"):
+            positive[name] = getattr(stroke, name)
+            _positive(name, positive[name])
+        if not stroke.pause_s >= 0.0:
+            raise ValueError(f"pause_s={stroke.pause_s} must be 0 or more seconds.")
+    for name, value in positive.items():
+        _positive(name, value)
+    if not strokes:
+        raise ValueError("an injection needs at least one stroke.")
+
+
+def _positive(name: str, value: float) -> None:
+    if not (np.isfinite(value) and value > 0.0):
+        raise ValueError(f"{name}={value} must be a positive number.")

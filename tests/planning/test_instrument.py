@@ -9,6 +9,8 @@ import pytest
 
 from trocar.planning.instrument import (
     BALLOONS,
+    INNER_DIAMETER_MM,
+    OUTER_DIAMETER_MM,
     PSI_MPA,
     Needle,
     least_pedicle_mm,
@@ -85,3 +87,11 @@ def test_a_balloon_is_not_filled_beyond_its_limit_and_must_be_possible() -> None
         replace(BALLOONS[15], length_mm=150)
     with pytest.raises(ValueError, match=r"gauge=9 is not in the table"):
         replace(BALLOONS[15], cannula_gauge=9)
+
+
+def test_a_bore_is_narrower_than_its_needle_by_two_walls() -> None:
+    """Regular walls of the needle gauge table: 0.356 mm in 10G, 0.330 in 11G, 0.305 in 13G, 0.229 in 15G."""
+    assert INNER_DIAMETER_MM.keys() == OUTER_DIAMETER_MM.keys()
+    walls = {gauge: (OUTER_DIAMETER_MM[gauge] - INNER_DIAMETER_MM[gauge]) / 2.0 for gauge in INNER_DIAMETER_MM}
+    assert [walls[gauge] for gauge in (10, 11, 13, 15)] == pytest.approx([0.356, 0.330, 0.305, 0.229], abs=1e-3)
+    assert all(0.1 < wall < 0.4 for wall in walls.values())

@@ -9,6 +9,9 @@ from trocar.measure import Range
 
 #: Nominal outer diameters, mm, Birmingham gauge (needle gauge table; brands deviate, so it stays editable).
 OUTER_DIAMETER_MM = {8: 4.191, 10: 3.404, 11: 3.048, 13: 2.413, 15: 1.829, 18: 1.270, 20: 0.908, 22: 0.718}
+#: Nominal inner diameters of regular walls, mm, by the same gauges (needle gauge table; thin walls leave up to 0.3 mm
+#: more in 10G, so a cannula's own bore counts where it is known).
+INNER_DIAMETER_MM = {8: 3.429, 10: 2.692, 11: 2.388, 13: 1.803, 15: 1.372, 18: 0.838, 20: 0.603, 22: 0.413}
 
 OUTER_DIAMETER_RANGE = Range(0.3, 12.0, "mm")
 LENGTH_RANGE = Range(20.0, 400.0, "mm")

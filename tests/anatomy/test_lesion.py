@@ -65,6 +65,7 @@ def test_fractures_of_the_phantom(kind: str, percent: float, grades: set[int]) -
     found = read_phantom(spec("T11", "T12", "L1", fracture=kind, fracture_percent=percent))[1].vertebra("T12")
     assert found.measure("height_loss").value == pytest.approx(percent, abs=10.0)
     assert int(found.measure("genant_grade").value) in grades
+    assert found.graded
     assert any(f.severity is Severity.CAUTION and f"{kind} deformity" in f.text for f in found.findings)
 
 
@@ -72,6 +73,7 @@ def test_intact_bodies_have_no_grade() -> None:
     anatomy = read_phantom(spec("T11", "T12", "L1"))[1]
     for level in anatomy.whole_levels:
         assert anatomy.vertebra(level).measure("genant_grade").value == 0.0
+        assert not anatomy.vertebra(level).graded
         assert not any("deformity" in f.text for f in anatomy.vertebra(level).findings)
 
 

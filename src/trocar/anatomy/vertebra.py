@@ -98,6 +98,11 @@ class Vertebra:
         """The spinal canal at this vertebra as a mask."""
         return self.part(Part.CANAL)
 
+    @property
+    def graded(self) -> bool:
+        """Whether the body has lost enough height to be graded as fractured (Genant 1 to 3)."""
+        return any(m.name == "genant_grade" and m.value > 0.0 for m in self.measures)
+
     def measure(self, name: str) -> Measure:
         """The measure of that name; raises ``KeyError`` when it was not taken."""
         for m in self.measures:

@@ -31,8 +31,7 @@ def lost_mm(anatomy: Anatomy, vertebra: Vertebra) -> Stations:
 
     Against the greater of the body's own posterior height and the neighbours' mean.
     """
-    grade = next((m.value for m in vertebra.measures if m.name == "genant_grade"), 0.0)
-    if not grade:
+    if not vertebra.graded:
         return (0.0, 0.0, 0.0)
     near = neighbours(vertebra.level, frozenset(anatomy.whole_levels))
     beside = [anatomy.vertebra(v).heights.posterior.value for v in near if v is not None]

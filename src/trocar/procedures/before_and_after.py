@@ -85,7 +85,7 @@ def _scenarios(model: BoneModel, vertebra: Vertebra, filling: Filling) -> dict[s
     if lytic_region(model).any():
         found["intact"] = intact(model)
     found["as_is"] = as_is(model)
-    if _graded(vertebra):
+    if vertebra.graded:
         found["fractured"] = fractured(model, share=_crushed_share(vertebra.heights))
     before = list(found.values())[-1]
     return {**found, "augmented": before.then(augmented, filling)}
@@ -96,11 +96,6 @@ def _crushed_share(heights: Heights) -> float:
     least = min(heights.anterior.value, heights.middle.value)
     lost = 1.0 - least / heights.posterior.value
     return min(lost, MOST_CRUSHED) if lost >= LEAST_CRUSHED else CRUSHED_SHARE
-
-
-def _graded(vertebra: Vertebra) -> bool:
-    """Whether the body has lost enough height to be graded as fractured."""
-    return any(m.name == "genant_grade" and m.value > 0.0 for m in vertebra.measures)
 
 
 def _cement(filling: Filling) -> tuple[Measure, Measure]:

@@ -362,6 +362,18 @@ def test_only_isotropic_laws_may_yield() -> None:
     assert step.status is Status.SUCCESS
 
 
+def test_a_law_may_carry_the_modulus() -> None:
+    """E times a law of 1 is E / 2 times a law of 2: cubes, so that they also bend between glued plates."""
+    solid = block((4, 3, 3))
+    half, law = 0.5 * solid.modulus_mpa, Material("bone", (2.0,) * 3, (1.0 / (1.0 + NU),) * 3, (NU,) * 3)
+    (_, one), (_, other) = (
+        list(press(s, *_glued(s))) for s in (solid, replace(solid, modulus_mpa=half, materials=(law,)))
+    )
+    assert one.yielded > 0.5
+    assert other.force_n == pytest.approx(one.force_n, rel=1e-3, abs=1e-3)
+    assert other.yielded == one.yielded
+
+
 def test_a_solid_without_yield_stress_is_refused() -> None:
     solid = block((4, 3, 3), yield_mpa=None)
     with pytest.raises(ValueError, match="no yield_mpa"):

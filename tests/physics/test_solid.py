@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -33,6 +34,17 @@ class TestMaterial:
         law[:3, :3] = lame
         law += np.diag([2 * shear] * 3 + [shear] * 3)
         assert np.allclose(Material.isotropic("bone", nu).stiffness, law, rtol=1e-13, atol=1e-14)
+
+    @pytest.mark.parametrize("nu", [-0.3, 0.0, 0.3])
+    def test_a_law_is_isotropic_or_not_in_moduli_shears_and_ratios(self, nu: float) -> None:
+        shear = 1.5 / (1.0 + nu)
+        same = Material("bone", (3.0,) * 3, (shear,) * 3, (nu,) * 3)
+        assert same.is_isotropic
+        assert Material.isotropic("bone", nu).is_isotropic
+        assert not replace(same, young=(3.0, 3.0, 3.001)).is_isotropic
+        assert not replace(same, shear=(shear, 1.001 * shear, shear)).is_isotropic
+        assert not replace(same, poisson=(nu, nu, nu + 0.001)).is_isotropic
+        assert not ORTHOTROPIC.is_isotropic
 
     def test_pulled_along_one_axis_it_narrows_by_its_ratios(self) -> None:
         (ek, ej, ei), (nu_ji, nu_ki, nu_kj) = ORTHOTROPIC.young, ORTHOTROPIC.poisson

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trocar import __version__
-from trocar.io.peer_model import acting, is_isotropic, written_whole
+from trocar.io.peer_model import acting, written_whole
 from trocar.physics.solid import Boundary, Material, Solid, nodes_of
 
 #: Offsets along k, j, i of an element's nodes in the order CalculiX counts them: round the bottom face, then the top.
@@ -99,7 +99,7 @@ def _element_columns(solid: Solid, voxel: NDArray[np.int64]) -> list[NDArray[np.
 
 
 def _material(number: int, law: Material, modulus_mpa: float) -> str:
-    if is_isotropic(law):
+    if law.is_isotropic:
         elastic = f"*ELASTIC\n{modulus_mpa * law.young[0]:.12g}, {law.poisson[0]:.12g}\n"
     else:
         elastic = _orthotropic(law, modulus_mpa)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trocar.errors import ToolError
-from trocar.io.peer_model import acting, is_isotropic, written_whole
+from trocar.io.peer_model import acting, written_whole
 from trocar.physics.solid import Boundary, Solid
 
 #: Moduli go into the file in gigapascals; forces in it and out of it are newtons (seen by running it).
@@ -55,7 +55,7 @@ def _check(solid: Solid) -> None:
     if max(h) - min(h) > CUBE * max(h):
         raise ValueError(f"ParOSol knows cubes only, and these voxels are {h[0]:g} x {h[1]:g} x {h[2]:g} mm (k, j, i).")
     used = [law for n, law in enumerate(solid.materials, start=1) if np.any(solid.material == n)]
-    uneven = [law.name for law in used if not is_isotropic(law)]
+    uneven = [law.name for law in used if not law.is_isotropic]
     if uneven:
         raise ValueError(f"ParOSol knows materials that are the same along every axis only: {uneven[0]} is not.")
     if max(solid.shape) > LARGEST_PLACE:

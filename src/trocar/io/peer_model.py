@@ -11,10 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from trocar.errors import OutputError
-from trocar.physics.solid import Boundary, Material, Solid, nodes_of
-
-#: Relative difference of moduli below which a law counts as the same along every axis (rounding, no more).
-SAME = 1e-9
+from trocar.physics.solid import Boundary, Solid, nodes_of
 
 
 def acting(solid: Solid, boundary: Boundary) -> Boundary:
@@ -33,13 +30,6 @@ def acting(solid: Solid, boundary: Boundary) -> Boundary:
         raise ValueError(f"the force at node [k, j, i] = {node} pushes on nothing: no voxel with material meets there.")
     force_n = np.bincount(place, boundary.force_n, minlength=len(loaded)).astype(np.float64)
     return Boundary(solid.nodes, boundary.displaced[held], boundary.displacement_mm[held], loaded, force_n)
-
-
-def is_isotropic(law: Material) -> bool:
-    """Whether the law is the same along every axis."""
-    shear = law.young[0] / (2.0 * (1.0 + law.poisson[0]))
-    pairs = ((law.young, law.young[0]), (law.poisson, law.poisson[0]), (law.shear, shear))
-    return all(abs(value - first) <= SAME * abs(first) for values, first in pairs for value in values)
 
 
 @contextmanager

@@ -231,12 +231,13 @@ def _law(solid: Solid) -> NDArray[np.float64]:
     if solid.yield_mpa is None:
         raise ValueError("the solid has no yield_mpa: give every voxel's yield stress (inf where it does not yield).")
     yields = solid.filled & np.isfinite(solid.yield_mpa)
-    for n in np.unique(solid.material[yields]):
-        _check_isotropic(solid.materials[n - 1])
-    ratio = np.array([0.0, *(m.poisson[0] for m in solid.materials)])
-    double_shear = solid.modulus_mpa[yields] / (1.0 + ratio[solid.material[yields]])
+    law, modulus = solid.material[yields] - 1, solid.modulus_mpa[yields]
+    for n in np.unique(law):
+        if not solid.materials[n].is_isotropic:
+            raise ValueError(f"{solid.materials[n].name} is not isotropic: only isotropic laws can yield here.")
+    shear = np.array([m.shear[0] for m in solid.materials])[law]
     radius = np.sqrt(2.0 / 3.0) * solid.yield_mpa[yields]
-    columns = [double_shear, radius, solid.modulus_mpa[yields], solid.material[yields] - 1.0]
+    columns = [2.0 * modulus * shear, radius, modulus, law]
     return np.stack(columns, axis=1).astype(np.float64)
 
 
@@ -249,12 +250,6 @@ def _bending(material: Material, spacing_mm: tuple[float, float, float]) -> NDAr
     modes = np.kron(np.eye(3), np.stack([j * i, k * i, k * j, k * j * i], axis=1))
     whole = modes.T @ element_matrix(material, spacing_mm) @ modes
     return np.asarray((1.0 - BENDING_KEPT) * whole, np.float64)
-
-
-def _check_isotropic(material: Material) -> None:
-    same = Material.isotropic(material.name, material.poisson[0])
-    if not np.allclose(same.stiffness, material.stiffness):
-        raise ValueError(f"{material.name} is not isotropic: only isotropic laws can yield here.")
 
 
 def _corners(solid: Solid, grid: Any) -> NDArray[np.int64]:

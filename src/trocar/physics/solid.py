@@ -19,6 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 LARGEST_POISSON = 0.45
 #: Most laws in one solid: the solver keeps one bit a law for each block of voxels.
 MOST_MATERIALS = 16
+#: Relative difference of moduli below which a law counts as the same along every axis (rounding, no more).
+SAME = 1e-9
 #: Components of stress and strain in the order they are stored; the last three are engineering shears.
 COMPONENTS = ("kk", "jj", "ii", "ji", "ki", "kj")
 
@@ -55,6 +57,13 @@ class Material:
             )
         if np.linalg.eigvalsh(self.stiffness)[0] <= 0.0:
             raise ValueError(f"{self.name}: this combination of moduli and Poisson's ratios is not a stable material.")
+
+    @property
+    def is_isotropic(self) -> bool:
+        """Whether the law is the same along every axis; its modulus may be any multiple of the voxel's."""
+        shear = self.young[0] / (2.0 * (1.0 + self.poisson[0]))
+        pairs = ((self.young, self.young[0]), (self.poisson, self.poisson[0]), (self.shear, shear))
+        return all(abs(value - first) <= SAME * abs(first) for values, first in pairs for value in values)
 
     @cached_property
     def stiffness(self) -> NDArray[np.float64]:

@@ -16,7 +16,6 @@ from trocar.physics.porous import (
     Stroke,
     Tube,
     inject,
-    pore_shear_per_s,
 )
 
 K_MM2, POROSITY = 0.04, 0.8
@@ -27,6 +26,7 @@ class Plain:
     """A fluid of one viscosity, which ages as fast as the clock."""
 
     ageing = ageing_outside = 1.0
+    shear_index = 1.0
 
     def __init__(self, pa_s: float = THICK) -> None:
         self.pa_s = pa_s
@@ -37,6 +37,8 @@ class Plain:
 
 class Thinning(Plain):
     """Half as thick at ten times the shear rate."""
+
+    shear_index = 0.7
 
     def viscosity_pa_s(self, age_s: ArrayLike, shear_per_s: ArrayLike) -> NDArray[np.float64]:
         return self.pa_s * (1.0 + np.asarray(shear_per_s)) ** -0.3
@@ -334,11 +336,6 @@ def test_the_age_inside_is_a_mean_between_the_oldest_and_the_youngest() -> None:
     assert inside.max() <= 400.0 + 1e-3
     tip = tuple(int(n) for n in centre(medium) / 2.0)
     assert found.age_s[tip] < 360.0 < 380.0 < inside.max()  # the youngest is at the tip
-
-
-def test_pores_of_one_size_shear_as_a_tube_does() -> None:
-    """A tube: K = R^2 / 8, porosity 1, and 4 u / R at the wall."""
-    assert pore_shear_per_s(np.array([2.0]), np.array([0.5**2 / 8.0]), np.array([1.0]))[0] == pytest.approx(16.0)
 
 
 # --- endings and refusals -----------------------------------------------------------------------

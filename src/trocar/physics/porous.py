@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ive
 
 from trocar.measure import Status
 from trocar.physics.cannula import tube_drop_pa, wall_shear_per_s
-from trocar.physics.diffusion import Diffusion, Faces
+from trocar.physics.cement import shear_rate_per_s
+from trocar.physics.diffusion import Diffusion
+from trocar.physics.faces import Faces
 from trocar.physics.front import advance, conductances, speeds
+from trocar.physics.opening import Opening, opening
 
 #: Steps to a whole injection, unless a step is asked for.
 STEPS = 40
@@ -26,12 +28,6 @@ STEPS = 40
 TOLERANCE = 1e-6
 #: A cell counts as reached from this share of its pores on.
 HALF = 0.5
-#: Points along each edge of a cell at which the ball of a tip is looked for.
-FINE = 5
-#: Relative distance within which a point lies on the ball: rounding must not tell one side from the other.
-TIE = 1e-9
-#: Logarithms of the times over which the lattice's Green's function is summed; what is cut off is below 1e-4 of it.
-LOG_TIMES = np.linspace(-12.0, 18.0, 301)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +71,10 @@ class Injectate(Protocol):
     @property
     def ageing_outside(self) -> float:
         """Seconds it ages in each second before it gets there."""
+
+    @property
+    def shear_index(self) -> float:
+        """The n of its shear thinning: viscosity falls as shear to the power n - 1; 1 for none."""
 
     def viscosity_pa_s(self, age_s: ArrayLike, shear_per_s: ArrayLike) -> NDArray[np.float64]:
         """Viscosity at an age and a shear rate, arrays of one shape."""
@@ -155,7 +155,10 @@ def inject(
     volume, and numbers that are not positive.
     """
     _check(medium, strokes, resident_pa_s=resident_pa_s, tip_radius_mm=tip_radius_mm)
-    tips = [_opening(medium, tip, tip_radius_mm) for tip in np.atleast_2d(np.asarray(tips_mm, np.float64))]
+    tips = [
+        opening(medium.porosity, medium.permeability_mm2, medium.spacing_mm, tip, tip_radius_mm)
+        for tip in np.atleast_2d(np.asarray(tips_mm, np.float64))
+    ]
     step_mm3 = step_mm3 or sum(s.volume_mm3 for s in strokes) / STEPS
     flow = _Flow(medium, injectate, resident_pa_s, tube, age_s, tolerance)
     status = Status.SUCCESS
@@ -169,59 +172,6 @@ def inject(
             progress(flow.injected_mm3)
     last = strokes[-1]
     return flow.result(flow.look(tips[last.tip], last.rate_mm3_s))
-
-
-@dataclass(frozen=True, eq=False)
-class _Opening:
-    """Where a tip lets go: shares of the flow by cell.
-
-    ``beyond`` (per mm3) times flow and viscosity is the pressure on the tip's surface less the mean over the cells.
-    """
-
-    cells: NDArray[np.int64]
-    shares: NDArray[np.float64]
-    beyond: float
-
-
-def _opening(medium: Medium, tip_mm: NDArray[np.float64], radius_mm: float) -> _Opening:
-    """The cells that a ball about the tip covers, by how much of each it covers."""
-    spacing, shape = np.asarray(medium.spacing_mm), medium.porosity.shape
-    low = np.maximum(np.floor((tip_mm - radius_mm) / spacing).astype(int), 0)
-    high = np.minimum(np.ceil((tip_mm + radius_mm) / spacing).astype(int), shape)
-    if np.any(high <= low):
-        raise ValueError(f"the tip at {np.round(tip_mm, 1).tolist()} mm lies outside the box of {shape} cells.")
-    fine = [(np.arange(a * FINE, b * FINE) + 0.5) * h / FINE for a, b, h in zip(low, high, spacing, strict=True)]
-    away = sum((x - t) ** 2 for x, t in zip(np.meshgrid(*fine, indexing="ij"), tip_mm, strict=True))
-    inside = (away <= radius_mm**2 * (1.0 + TIE)).reshape(*np.stack([high - low, np.full(3, FINE)], axis=1).ravel())
-    part = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    covered = np.zeros(shape)
-    covered[part] = inside.mean(axis=(1, 3, 5)) * (medium.porosity[part] > 0.0)
-    cells = np.flatnonzero(covered)
-    if not cells.size:
-        raise ValueError(f"there is no medium within {radius_mm:g} mm of the tip at {np.round(tip_mm, 1).tolist()} mm.")
-    shares = covered.reshape(-1)[cells] / covered.sum()
-    own = medium.permeability_mm2.reshape(3, -1)[:, cells].astype(np.float64) @ shares
-    sphere = 1.0 / (4.0 * np.pi * np.cbrt(own.prod()) * radius_mm)
-    at = np.stack(np.unravel_index(cells, shape), axis=1)
-    return _Opening(cells, shares, sphere - _spread(at, shares, own, spacing))
-
-
-def _spread(
-    cells: NDArray[np.int64], shares: NDArray[np.float64], permeability_mm2: NDArray[np.float64], spacing: NDArray[Any]
-) -> float:
-    """Mean pressure over the cells that let go, per flow and viscosity, in endless cells of one permeability (per mm3).
-
-    Cells that let go of a whole flow see each other through the lattice's own Green's function, ``integral of the
-    product over the axes of exp(-2 g t) I_n(2 g t) dt``, with n cells between them and conductance g along an axis.
-    Economou EN. Green's Functions in Quantum Physics, 3rd ed., Springer 2006, chapter 5.
-    """
-    along = permeability_mm2 * spacing.prod() / spacing**2
-    apart = np.abs(cells[:, None] - cells[None])
-    offsets, which = np.unique(apart.reshape(-1, 3), axis=0, return_inverse=True)
-    t = np.exp(LOG_TIMES) / along.mean()
-    decay = ive(offsets[:, :, None], 2.0 * along[None, :, None] * t).prod(axis=1)
-    green = (decay * t).sum(axis=1) * (LOG_TIMES[1] - LOG_TIMES[0])
-    return float(shares @ green[which].reshape(len(cells), len(cells)) @ shares)
 
 
 class _Flow:
@@ -261,11 +211,11 @@ class _Flow:
         self.age_s += seconds * self.injectate.ageing_outside
         self.aged += self.content * (seconds * self.injectate.ageing)
 
-    def look(self, opening: _Opening, rate_mm3_s: float, limit_pa: float = np.inf) -> Status:
+    def look(self, where: Opening, rate_mm3_s: float, limit_pa: float = np.inf) -> Status:
         """Solve for the pressure of the state there is, and write it down."""
         self._thicken()
-        solved = self._solve(opening, rate_mm3_s)
-        tip_pa = self._tip_pa(opening, rate_mm3_s)
+        solved = self._solve(where, rate_mm3_s)
+        tip_pa = self._tip_pa(where, rate_mm3_s)
         thick, drop_pa = self._in_tube(rate_mm3_s)
         driving_pa = tip_pa + drop_pa
         if not (solved and np.isfinite(driving_pa)):
@@ -274,11 +224,11 @@ class _Flow:
         self.leaks.append(self.ways.leaked(len(self.medium.outlets)))
         return Status.SUCCESS if driving_pa <= limit_pa else Status.INJECTOR_LIMIT
 
-    def push(self, opening: _Opening, volume_mm3: float, rate_mm3_s: float, limit_pa: float) -> Status:
+    def push(self, where: Opening, volume_mm3: float, rate_mm3_s: float, limit_pa: float) -> Status:
         """One step; the fluid stays where it was where it cannot be made."""
-        status = self.look(opening, rate_mm3_s, limit_pa)
+        status = self.look(where, rate_mm3_s, limit_pa)
         if status is Status.SUCCESS:
-            self._advance(opening, volume_mm3)
+            self._advance(where, volume_mm3)
             self.wait(volume_mm3 / rate_mm3_s)
             self.injected_mm3 += volume_mm3
             newly = np.isinf(self.arrival) & (self.content >= HALF * self.room) & (self.room > 0.0)
@@ -287,11 +237,13 @@ class _Flow:
 
     def result(self, status: Status) -> Injection:
         """What has happened so far."""
-        columns = np.array(self.rows, np.float64).reshape(-1, 5).T
+        time, injected, tip, driving, thick = np.array(self.rows, np.float64).reshape(-1, 5).T
         leaked = np.array(self.leaks, np.float64).reshape(len(self.rows), len(self.medium.outlets))
         age = np.divide(self.aged, self.content, out=np.zeros_like(self.aged), where=self.content > 0.0)
-        fields = (a.astype(np.float32) for a in (self.content, age, self.arrival))
-        return Injection(self.medium, status, *columns, leaked, *fields, self.iterations)
+        content, aged, arrival = (a.astype(np.float32) for a in (self.content, age, self.arrival))
+        return Injection(
+            self.medium, status, time, injected, tip, driving, thick, leaked, content, aged, arrival, self.iterations
+        )
 
     def _thicken(self) -> None:
         """The viscosity of every cell: both fluids in series, the injectate at its age and shear."""
@@ -300,32 +252,32 @@ class _Flow:
         if not here.any():
             return
         speeds(self.faces, self.pressure, self.content, self.spacing, self.speed)
-        shear = pore_shear_per_s(self.speed[here], self.mean_permeability[here], self.medium.porosity[here])
+        pores = self.mean_permeability[here], self.medium.porosity[here]
+        shear = shear_rate_per_s(self.speed[here], *pores, self.injectate.shear_index)
         age = self.aged[here] / self.content[here]
         full = np.minimum(self.content[here] / self.room[here], 1.0)
         own = self.injectate.viscosity_pa_s(age, shear)
         self.viscosity[here] = full * own + (1.0 - full) * self.resident_pa_s
 
-    def _solve(self, opening: _Opening, rate_mm3_s: float) -> bool:
+    def _solve(self, where: Opening, rate_mm3_s: float) -> bool:
         """The pressure, and the flow through each way out; returns whether the solver got there."""
         conductances(self.permeability, self.viscosity, self.spacing, self.faces)
         opens = self.ways.conductances(self.viscosity, self.content, self.room)
         self.ground.fill(0.0)
         np.add.at(self.ground.reshape(-1), self.ways.cells, opens)
         source = np.zeros_like(self.ground)
-        source.reshape(-1)[opening.cells] = rate_mm3_s * opening.shares
-        found = self.solver.solve(
-            Faces(*self.faces, self.ground), source, start=self.pressure, tolerance=self.tolerance
-        )
+        source.reshape(-1)[where.cells] = rate_mm3_s * where.shares
+        faces = Faces(self.faces[0], self.faces[1], self.faces[2], self.ground)
+        found = self.solver.solve(faces, source, start=self.pressure, tolerance=self.tolerance)
         self.iterations += found.iterations
         self.pressure[...] = found.value
         self.outflow = np.where(self.ways.passes, opens * found.value.reshape(-1)[self.ways.cells], 0.0)
         return found.status is Status.SUCCESS
 
-    def _tip_pa(self, opening: _Opening, rate_mm3_s: float) -> float:
+    def _tip_pa(self, where: Opening, rate_mm3_s: float) -> float:
         """The pressure on the surface of the tip."""
-        pressure, viscosity = (a.reshape(-1)[opening.cells] for a in (self.pressure, self.viscosity))
-        return float(opening.shares @ (pressure + opening.beyond * rate_mm3_s * viscosity))
+        pressure, viscosity = (a.reshape(-1)[where.cells] for a in (self.pressure, self.viscosity))
+        return float(where.shares @ (pressure + where.beyond * rate_mm3_s * viscosity))
 
     def _in_tube(self, rate_mm3_s: float) -> tuple[float, float]:
         """Viscosity at the tube's wall, and the pressure that it takes; without a tube, unsheared and none."""
@@ -336,11 +288,11 @@ class _Flow:
             drop_pa = tube_drop_pa(self.injectate, radius, length, rate_mm3_s, self.age_s)
         return float(self.injectate.viscosity_pa_s(np.array([self.age_s]), np.array([shear]))[0]), drop_pa
 
-    def _advance(self, opening: _Opening, volume_mm3: float) -> None:
+    def _advance(self, where: Opening, volume_mm3: float) -> None:
         """Move the front by what a step pushes in."""
-        arriving = volume_mm3 * opening.shares
-        self.arriving.reshape(-1)[opening.cells] += arriving
-        self.arriving_aged.reshape(-1)[opening.cells] += arriving * self.age_s
+        arriving = volume_mm3 * where.shares
+        self.arriving.reshape(-1)[where.cells] += arriving
+        self.arriving_aged.reshape(-1)[where.cells] += arriving * self.age_s
         order = self.active[np.argsort(-self.pressure.reshape(-1)[self.active], kind="stable")]
         advance(
             order, self.faces, self.pressure, self.ways.first, self.outflow, self.room,
@@ -377,7 +329,7 @@ class _Ways:
 
     def leaked(self, outlets: int) -> NDArray[np.float64]:
         """What has left by each outlet, mm3."""
-        return np.bincount(self.outlet, self.left_mm3, outlets)
+        return np.asarray(np.bincount(self.outlet, self.left_mm3, outlets), np.float64)
 
     def conductances(
         self, viscosity: NDArray[np.float64], content: NDArray[np.float64], room: NDArray[np.float64]
@@ -388,17 +340,6 @@ class _Ways:
         beyond = 8.0 * self.beside * length / (np.pi * self.bore_mm**4)
         free = 1.0 - np.minimum(content.reshape(-1)[self.cells] / room.reshape(-1)[self.cells], 1.0)
         return np.where(self.passes, 1.0, free) / (mu * (1.0 / self.conductance_mm3 + beyond))
-
-
-def pore_shear_per_s(
-    speed_mm_s: NDArray[np.float64], permeability_mm2: NDArray[np.float64], porosity: NDArray[np.float32]
-) -> NDArray[np.float64]:
-    """Shear rate at the wall of the pores: of a bundle of straight tubes with that permeability and porosity.
-
-    A tube of radius ``R = sqrt(8 K / phi)`` in which the fluid moves at ``u / phi`` has the wall shear rate
-    ``4 u / (phi R)``. Bird RB, Stewart WE, Lightfoot EN. Transport Phenomena, 2nd ed., Wiley 2002, section 6.4.
-    """
-    return np.asarray(4.0 * speed_mm_s / np.sqrt(8.0 * permeability_mm2 * porosity))
 
 
 def _check(medium: Medium, strokes: Sequence[Stroke], **positive: float) -> None:

@@ -28,7 +28,7 @@ from trocar.measure import Finding, Measure, Severity, Status
 from trocar.planning.instrument import BALLOONS, PSI_MPA
 from trocar.procedures.kyphoplasty import Kyphoplasty
 from trocar.procedures.vertebroplasty import Vertebroplasty
-from trocar.treatment import Plan, Procedure, Progress, Simulation
+from trocar.treatment import Means, Plan, Procedure, Simulation
 from trocar.volume import Volume
 
 from .io.dicom_fixtures import Edit, ct_series, tilted, write
@@ -134,8 +134,8 @@ def simulating(monkeypatch: pytest.MonkeyPatch) -> Callable[[Status], None]:
     """Vertebroplasty that ends at once, as it is told to."""
 
     def ends(status: Status) -> None:
-        def simulate(procedure: Vertebroplasty, plan: Plan, progress: Progress) -> Simulation:
-            progress("loading it as scanned")
+        def simulate(procedure: Vertebroplasty, plan: Plan, means: Means) -> Simulation:
+            means.progress("loading it as scanned")
             grid = plan.anatomy.vertebra(plan.procedure.level).mask
             field = Volume(np.where(grid.array, 0.004, 0.0).astype(np.float32), grid.affine, unit="1")
             stiffness = Measure("stiffness_as_is", 11240.0, "N/mm", 8100.0, 14700.0, "bone laws", "PMMA caps")
@@ -193,7 +193,7 @@ def test_a_solver_that_does_not_end_well_is_said_and_writes_nothing(
 def test_what_the_anatomy_refuses_is_no_usage_error(
     files: Files, planned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def too_much(procedure: Vertebroplasty, plan: Plan, progress: Progress) -> Simulation:
+    def too_much(procedure: Vertebroplasty, plan: Plan, means: Means) -> Simulation:
         raise ValueError("cement_volume_ml=15 is more than the 9.1 mL that this body holds.")
 
     monkeypatch.setattr(Vertebroplasty, "simulate", too_much)

@@ -12,9 +12,11 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
+
+from numpy.typing import NDArray
 
 from trocar import __version__
 from trocar.anatomy.levels import Level
@@ -29,8 +31,29 @@ from trocar.volume import Acquisition, Volume
 Progress = Callable[[str], None]
 
 
+#: Finished parts of a long computation by a name that says all they depend on: a ``dict``, or one kept on disk.
+Kept = MutableMapping[str, Mapping[str, NDArray[Any]]]
+
+
 def silent(what: str) -> None:
     """The progress of whoever does not want to be told."""
+
+
+@dataclass(frozen=True, eq=False)
+class Means:
+    """What a simulation is carried out with; no answer depends on it.
+
+    ``progress`` is told in words what is being computed, ``kept`` holds the parts that are finished, so that a
+    computation that was stopped goes on from there, and ``workers`` is how many parts may be computed side by side.
+    """
+
+    progress: Progress = silent
+    kept: Kept = field(default_factory=dict)
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ValueError(f"workers={self.workers} must be 1 or more.")
 
 
 def quantity(default: float, low: float, high: float, unit: str, help: str) -> Any:
@@ -96,8 +119,8 @@ class Procedure:
         """What worries it about this patient and these options."""
         return ()
 
-    def simulate(self, plan: Plan, progress: Progress = silent) -> Simulation:
-        """What it does; ``progress`` is told in words what is being computed."""
+    def simulate(self, plan: Plan, means: Means) -> Simulation:
+        """What it does; ``means`` say whom to tell, what is finished already, and how many may work."""
         raise TypeError(f"{type(self).__name__} cannot be simulated in trocar {__version__}.")
 
 
@@ -207,12 +230,15 @@ def _marked(option: Option, marks: list[SkinMark]) -> Option:
     return replace(option, trajectories=tuple(replace(t, measures=t.measures + m.measures()) for t, m in pairs))
 
 
-def simulate(plan: Plan, progress: Progress = silent) -> Simulation:
+def simulate(plan: Plan, progress: Progress = silent, *, kept: Kept | None = None, workers: int = 1) -> Simulation:
     """Simulate a plan; raises :class:`trocar.errors.SimulationError` unless the status is a success.
 
-    ``progress`` is called with what is being computed, in words.
+    ``progress`` is called with what is being computed, in words. With ``kept`` (a mapping that outlives the call) what
+    is finished is kept, and a simulation that was stopped goes on from there; ``workers`` may compute side by side,
+    with the same result. The error of a simulation that failed carries what was computed.
     """
-    simulation = plan.procedure.simulate(plan, progress)
+    means = Means(progress, {} if kept is None else kept, workers)
+    simulation = plan.procedure.simulate(plan, means)
     if simulation.status is not Status.SUCCESS:
         raise SimulationError(simulation.status.value, simulation)
     return simulation

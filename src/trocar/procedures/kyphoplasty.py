@@ -23,7 +23,7 @@ from trocar.planning.instrument import BALLOONS, PSI_MPA, Balloon, Needle
 from trocar.planning.ranking import STEADY
 from trocar.procedures.before_and_after import BeforeAndAfter
 from trocar.procedures.bone_access import BoneAccess
-from trocar.treatment import Option, Plan, Progress, Simulation, choice, quantity, silent
+from trocar.treatment import Means, Option, Plan, Simulation, choice, quantity
 
 #: The far end of a balloon belongs further in front and nearer the midline than a needle's tip: its middle lies half
 #: its length behind, and further aside on a path that converges.
@@ -93,13 +93,13 @@ class Kyphoplasty(BoneAccess):
         text = f"{self.level} has no graded loss of height: a balloon makes a cavity, but has no height to give back."
         return (*told, Finding(Severity.NOTE, text, "heights against its own posterior wall and the neighbours'"))
 
-    def simulate(self, plan: Plan, progress: Progress = silent) -> Simulation:
+    def simulate(self, plan: Plan, means: Means) -> Simulation:
         """Fill the balloons of the best option, lift the endplates, empty them again, and load what cement makes of it.
 
         The vertebra is loaded in the shape that CT shows. Raises ``ValueError`` for more cement than its body holds.
         """
         anatomy, vertebra = plan.anatomy, plan.anatomy.vertebra(self.level)
-        progress("modelling the bone")
+        means.progress("modelling the bone")
         line = calibrated(anatomy)
         model = self.bone(plan, Ends.EMBEDDED, line)
         lost = lost_mm(anatomy, vertebra)
@@ -120,7 +120,7 @@ class Kyphoplasty(BoneAccess):
         )
         if not any(f.hollow.any() for f in inflations):
             return found
-        progress("lifting the endplates")
+        means.progress("lifting the endplates")
         raised = lift(model, inflations, lost)
         hollow, crushed = (np.logical_or.reduce([getattr(f, n) for f in inflations]) for n in ("hollow", "crushed"))
         volumes = {
@@ -133,7 +133,7 @@ class Kyphoplasty(BoneAccess):
         capped = self.bone(plan, Ends.CAPS, line)
         room = volumes["cavity"].onto(capped.volume(capped.parts, "label")).array.astype(bool)
         filling = about_cavity(capped, room, ml=self.cement_ml(capped))
-        loaded = BeforeAndAfter.of(vertebra, capped, filling, progress)
+        loaded = BeforeAndAfter.of(vertebra, capped, filling, means.progress)
         return replace(
             found,
             status=raised.status if raised.status is not Status.SUCCESS else loaded.status,

@@ -15,7 +15,7 @@ from trocar.mechanics.segment import load_transfer, segment_model
 from trocar.mechanics.sweep import Sweep, fillings, sweep
 from trocar.procedures.before_and_after import BeforeAndAfter
 from trocar.procedures.bone_access import BoneAccess
-from trocar.treatment import Plan, Progress, Simulation, choice, silent
+from trocar.treatment import Means, Plan, Progress, Simulation, choice
 
 #: Voxel of a model of two vertebrae and their disc, at least.
 SEGMENT_VOXEL_MM = 1.5
@@ -56,14 +56,14 @@ class Vertebroplasty(BoneAccess):
         "none", ("none", "above", "below"), "Simulation: also what the cement changes in a neighbour and the disc."
     )
 
-    def simulate(self, plan: Plan, progress: Progress = silent) -> Simulation:
+    def simulate(self, plan: Plan, means: Means) -> Simulation:
         """What the planned cement gives the vertebra; raises ``ValueError`` for more than its body holds."""
-        progress("building the bone model")
+        means.progress("building the bone model")
         model = self.bone(plan, Ends.CAPS)
         filling = self.filling(model, plan)
-        loaded = BeforeAndAfter.of(plan.anatomy.vertebra(self.level), model, filling, progress)
-        swept = self._swept(loaded.before, progress)
-        beside, told, ended = self._beside(plan, progress)
+        loaded = BeforeAndAfter.of(plan.anatomy.vertebra(self.level), model, filling, means.progress)
+        swept = self._swept(loaded.before, means.progress)
+        beside, told, ended = self._beside(plan, means.progress)
         status = next((s for s in (loaded.status, *(w.status for w in swept), ended) if s.value), Status.SUCCESS)
         return Simulation(
             plan,

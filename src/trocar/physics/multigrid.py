@@ -60,6 +60,26 @@ class Operator(Protocol):
         """``out = A x`` at free nodes; returns ``x . A x``."""
 
 
+class Arithmetic(Protocol):
+    """Sums and products of whole vectors on the finest grid."""
+
+    def products(self, z: NDArray[Any], r: NDArray[np.float64], q: NDArray[np.float64]) -> tuple[float, float]:
+        """``z . r`` and ``z . q``."""
+
+    def turn(self, p: NDArray[np.float64], z: NDArray[np.float32], keeps: float) -> None:
+        """``p = z + keeps p``."""
+
+    def advance(
+        self,
+        x: NDArray[np.float64],
+        r: NDArray[np.float64],
+        p: NDArray[np.float64],
+        q: NDArray[np.float64],
+        step: float,
+    ) -> float:
+        """``x += step p``, ``r -= step q``; returns ``r . r``."""
+
+
 def v_cycle(levels: Sequence[Level], load: NDArray[Any]) -> NDArray[np.float32]:
     """An approximate solution on the finest level; a symmetric function of ``load``."""
     loads = [load, *(level.load for level in levels[1:])]
@@ -93,7 +113,7 @@ class Ending:
 def conjugate_gradients(
     operator: Operator,
     levels: Sequence[Level],
-    vectors: Vectors,
+    vectors: Arithmetic,
     x: NDArray[np.float64],
     residual: NDArray[np.float64],
     *,
@@ -179,7 +199,7 @@ def pieces(planes: int, size: int) -> tuple[tuple[int, int], ...]:
 
 
 class Vectors:
-    """Sums and products of whole vectors, plane by plane."""
+    """The arithmetic of vectors at the nodes, plane by plane."""
 
     def __init__(self, elements: sweeps.Elements, crew: Crew) -> None:
         self.elements, self.crew = elements, crew

@@ -1,0 +1,144 @@
+"""Steady diffusion in a box of cells: the pressure of a flow in a porous medium, an electric potential.
+
+What flows between two cells is the conductance of their face times the difference of their potentials; what flows in
+is given, and leaves to a reservoir at 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trocar.measure import Range, Status
+from trocar.physics import face_layout, face_sweeps
+from trocar.physics.face_levels import CellVectors, cells_of, face_levels
+from trocar.physics.faces import Faces, first_cell
+from trocar.physics.multigrid import Crew, Ending, conjugate_gradients
+
+#: Relative residual at which a solution counts as converged.
+TOLERANCE = 1e-8
+#: Below the smallest the residual that is carried along is no longer the real one.
+TOLERANCES = Range(1e-14, 0.1)
+
+
+@dataclass(frozen=True, eq=False)
+class Potential:
+    """``value`` (float64 ``[k, j, i]``; 0 outside), and how well the equations are met.
+
+    ``residual`` is what is left over of the flows, relative to the source (both as root sums of squares).
+    """
+
+    value: NDArray[np.float64]
+    iterations: int
+    residual: float
+    status: Status
+
+
+class Diffusion:
+    """A box of cells, ready to be solved for one set of conductances after another.
+
+    The working space is made once and holds one solve at a time; several boxes may be solved side by side.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], threads: int = 1) -> None:
+        if len(shape) != 3 or min(shape) < 1:
+            raise ValueError(f"shape={shape} must be three numbers of cells, each 1 or more.")
+        self.shape = (int(shape[0]), int(shape[1]), int(shape[2]))
+        self.crew = Crew(threads)
+        self.levels = face_levels(self.shape, self.crew)
+        finest = self.levels[0]
+        self._exact = cells_of(finest.cells.shape, np.float64, finest.cells.spans)
+        self._x, self._residual, self._flow = (np.zeros(finest.x.size) for _ in range(3))
+        self._parent, self._state = np.zeros(finest.x.size, np.int64), np.zeros(finest.x.size, np.bool_)
+        self._sums = np.zeros(self.shape[0])
+        self.vectors = CellVectors(self._exact, finest.parts, self.crew)
+
+    def solve(
+        self, given: Faces, source: NDArray[Any], *, start: NDArray[Any] | None = None, tolerance: float = TOLERANCE
+    ) -> Potential:
+        """The potential at which as much leaves each cell as ``source`` (``[k, j, i]``) puts in.
+
+        ``start`` is a first guess; ``tolerance`` the relative residual. A cell that nothing conducts to is outside, and
+        so is a piece without a way to the ground. Raises ``ValueError`` for a source in one of these, which has nowhere
+        to go, and for conductances that are negative or not a number.
+        """
+        TOLERANCES.check("tolerance", tolerance, "a solve")
+        size = self._lay_out(given, source)
+        self._begin(start)
+        if size == 0.0:
+            return Potential(np.zeros(self.shape), 0, 0.0, Status.SUCCESS)
+        with self.crew.at_work():
+            ending = conjugate_gradients(
+                self, self.levels, self.vectors, self._x, self._residual, tolerance=tolerance, compared_with=size
+            )
+        return self._potential(ending, tolerance)
+
+    def apply(self, x: NDArray[np.float64], out: NDArray[np.float64]) -> float:
+        """``out = A x`` in the padded order; returns ``x . out``."""
+        self.crew.each(face_sweeps.apply, ((self._exact, a, b, x, out, self._sums) for a, b in self.levels[0].parts))
+        return float(self._sums.sum())
+
+    def _lay_out(self, given: Faces, source: NDArray[Any]) -> float:
+        """The operator on every grid, and the source as residual; returns the norm of the source."""
+        exact, finest = self._exact, self.levels[0]
+        for axis, (name, array) in enumerate(given.alike().items()):
+            self._check_shape(name, array)
+            if not face_layout.take(array, axis, exact[axis], exact.shape, self.shape):
+                raise ValueError(given.unsound(name))
+        finest.view(self._residual)[:] = self._numbers("source", source)
+        greatest = face_layout.find_spans(exact)
+        nowhere = face_layout.close_off(exact, self._residual, self._parent, self._state)
+        if nowhere >= 0:
+            raise ValueError(self._stuck(nowhere))
+        face_layout.thin(exact, 1.0 / greatest if greatest > 0.0 else 1.0, finest.cells)
+        finest.prepare()
+        for level, coarser in zip(self.levels, self.levels[1:], strict=False):
+            face_layout.coarsen(level.cells, coarser.cells)
+            coarser.prepare()
+        self.levels[-1].factorise()
+        return float(np.sqrt(self.vectors.products(self._residual, self._residual, self._residual)[0]))
+
+    def _check_shape(self, name: str, array: NDArray[Any]) -> None:
+        if array.shape != self.shape:
+            raise ValueError(f"{name} has the shape {array.shape}; the cells of this box are {self.shape}.")
+
+    def _numbers(self, name: str, given: NDArray[Any]) -> NDArray[Any]:
+        array = np.asarray(given)
+        self._check_shape(name, array)
+        if not np.isfinite(array).all():
+            raise ValueError(f"the {name} in cell {first_cell(~np.isfinite(array))} is not a number.")
+        return array
+
+    def _stuck(self, place: int) -> str:
+        shape = self._exact.shape
+        cell = tuple(int(n) for n in np.unravel_index(place - shape[1] * shape[2], shape))
+        return f"the source in cell {cell} has nowhere to go: no way leads from there to the ground."
+
+    def _begin(self, start: NDArray[Any] | None) -> None:
+        """The first guess, 0 outside, and what it leaves of the source."""
+        self._x[:] = 0.0
+        if start is None:
+            return
+        view = self.levels[0].view
+        view(self._x)[:] = np.where(view(self.levels[0].inverse) != 0.0, self._numbers("start", start), 0.0)
+        self.apply(self._x, self._flow)
+        self._residual -= self._flow
+
+    def _potential(self, ending: Ending, tolerance: float) -> Potential:
+        value = self.levels[0].view(self._x).copy()
+        value.flags.writeable = False
+        if not np.isfinite(ending.residual):
+            self._clear()
+            return Potential(value, ending.iterations, ending.residual, Status.NOT_FINITE)
+        met = ending.residual <= tolerance
+        return Potential(value, ending.iterations, ending.residual, Status.SUCCESS if met else Status.NOT_CONVERGED)
+
+    def _clear(self) -> None:
+        """Leave nothing that is not a number to the next solve: where nothing conducts, 0 times that would be none."""
+        for vector in (self._x, self._residual, self._flow):
+            vector[:] = 0.0
+        for level in self.levels:
+            level.clear()

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from trocar.errors import OutputError
-from trocar.io.case_folder import check_folder, check_same_plan, check_unsimulated, check_writable, write_files
+from trocar.io.case_folder import check_folder, check_same_plan, check_unsimulated, check_writable
 from trocar.io.plan_file import to_json
+from trocar.io.whole import write_files
 
 from .test_plan_file import made
 

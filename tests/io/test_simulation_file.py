@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from trocar.errors import CaseFileError
-from trocar.io.case_folder import write_files
 from trocar.io.simulation_file import SCHEMA, field_files, read_simulation, to_json
+from trocar.io.whole import write_files
 from trocar.measure import Finding, Measure, Severity, Status
 from trocar.treatment import Simulation
 from trocar.volume import Volume

@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trocar import __version__
-from trocar.io.peer_model import acting, written_whole
+from trocar.io.peer_model import acting
+from trocar.io.whole import written_whole
 from trocar.physics.solid import Boundary, Material, Solid, nodes_of
 
 #: Offsets along k, j, i of an element's nodes in the order CalculiX counts them: round the bottom face, then the top.

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from trocar.errors import CaseFileError, OutputError
 from trocar.io import simulation_file
 from trocar.io.plan_file import read_plan, to_json
+from trocar.io.whole import write_files
 from trocar.reporting.html import html
 from trocar.reporting.pdf import pdf
 from trocar.reporting.report import Report
@@ -94,25 +93,3 @@ def write(
         files |= simulation_file.field_files(report.simulation) if fields else {}
     write_files(folder, files)
     return folder
-
-
-def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write several files at once: all into a temporary folder, then each renamed into place."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        holding = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be written to ({error.strerror}): name another folder.") from None
-    try:
-        for name, data in files.items():
-            path = holding / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-        for name in files:  # every folder first: what cannot be made is found before anything is replaced
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        for name in files:
-            os.replace(holding / name, folder / name)
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be written to ({error.strerror}): nothing more was written.") from None
-    finally:
-        shutil.rmtree(holding, ignore_errors=True)

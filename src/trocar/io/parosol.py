@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trocar.errors import ToolError
-from trocar.io.peer_model import acting, written_whole
+from trocar.io.peer_model import acting
+from trocar.io.whole import written_whole
 from trocar.physics.solid import Boundary, Solid
 
 #: Moduli go into the file in gigapascals; forces in it and out of it are newtons (seen by running it).

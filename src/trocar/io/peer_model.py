@@ -1,16 +1,9 @@
-"""What every file for another solver needs: a boundary that is acted on, and a file written whole."""
+"""What every file for another solver needs: a boundary that is acted on."""
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-
 import numpy as np
 
-from trocar.errors import OutputError
 from trocar.physics.solid import Boundary, Solid, nodes_of
 
 
@@ -30,22 +23,3 @@ def acting(solid: Solid, boundary: Boundary) -> Boundary:
         raise ValueError(f"the force at node [k, j, i] = {node} pushes on nothing: no voxel with material meets there.")
     force_n = np.bincount(place, boundary.force_n, minlength=len(loaded)).astype(np.float64)
     return Boundary(solid.nodes, boundary.displaced[held], boundary.displacement_mm[held], loaded, force_n)
-
-
-@contextmanager
-def written_whole(path: str | Path) -> Iterator[Path]:
-    """A name beside ``path`` to write to; it takes the name ``path`` when everything went well, else it vanishes.
-
-    Raises :class:`OutputError` where nothing can be written.
-    """
-    path = Path(path)
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder: name a file in it.")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
-            holding = Path(folder) / path.name
-            yield holding
-            os.replace(holding, path)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written ({error.strerror or error}): name another file.") from None

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trocar.io.peer_model import written_whole
+from trocar.io.whole import written_whole
 
 #: What a key may consist of: it becomes the name of a file on every system.
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,150}")
@@ -63,6 +63,13 @@ class RunFolder(MutableMapping[str, Mapping[str, NDArray[Any]]]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+    def clear(self) -> None:
+        """Remove every file, damaged ones too, and the folder where nothing else lies in it."""
+        for name in self._names():
+            self._path(name).unlink(missing_ok=True)
+        if self.folder.is_dir() and not any(self.folder.iterdir()):
+            self.folder.rmdir()
 
     def _names(self) -> list[str]:
         return sorted(p.stem for p in self.folder.glob("*.npz") if _KEY.fullmatch(p.stem))

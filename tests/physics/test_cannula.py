@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -83,6 +83,8 @@ def test_cement_takes_the_pressures_that_were_measured_in_patients() -> None:
     drops = [tube_drop_pa(cement, RADIUS_MM, LENGTH_MM, FLOW_MM3_S, age) for age in ages]
     assert drops == sorted(drops)
     assert 1.7e6 < drops[-1] < 3.215e6
+    unsheared = replace(cement, shear_index=1.0)
+    assert tube_drop_pa(unsheared, RADIUS_MM, LENGTH_MM, FLOW_MM3_S, ages[-1]) > 3.0 * 3.215e6
 
 
 def test_a_narrower_cannula_takes_more() -> None:

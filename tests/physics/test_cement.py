@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 from scipy.integrate import solve_ivp
 
 from trocar.physics import curing
+from trocar.physics.cannula import tube_drop_pa
 from trocar.physics.cement import (
     CEMENTS,
     PLATEAU_PER_S,
+    ROCK_SHEAR,
     SET_PA_S,
     STOPS_FLOWING_PA_S,
     THICK_ENOUGH_PA_S,
@@ -107,6 +110,7 @@ def test_another_batch_is_thicker_at_every_age() -> None:
     [
         ({"ages_s": (60.0, 60.0), "table_pa_s": (1.0, 2.0)}, "must be equally long"),
         ({"table_pa_s": LOW.table_pa_s[::-1]}, "grow from above 0"),
+        ({"table_pa_s": (0.0, *LOW.table_pa_s[1:])}, "grow from above 0"),
         ({"table_pa_s": LOW.table_pa_s[:-1]}, "must be equally long"),
         ({"ages_s": (60.0,), "table_pa_s": (1.0,)}, "at least 2"),
         ({"shear_index": 1.2}, "shear_index=1.2 is outside 0.1 to 1"),
@@ -162,9 +166,15 @@ def test_the_window_is_where_the_viscosity_passes_the_thresholds(cement: Cement)
     assert window.start_s == cement.ages_s[0] or cement.age_at_s(THICK_ENOUGH_PA_S) == pytest.approx(window.start_s)
 
 
-def test_a_viscosity_it_never_has_is_refused() -> None:
-    with pytest.raises(ValueError, match="low viscosity is 75000 Pa s at most; asked 80000 Pa s"):
-        LOW.age_at_s(80e3)
+@pytest.mark.parametrize("never", [80e3, 0.0, -1.0, np.nan])
+def test_a_viscosity_it_never_has_is_refused(never: float) -> None:
+    with pytest.raises(ValueError, match=f"low viscosity is known up to 75000 Pa s; asked {never:g} Pa s"):
+        LOW.age_at_s(never)
+
+
+def test_a_cement_too_thick_from_the_start_has_no_window() -> None:
+    window = HIGH.thickened(10.0).working_window(23.0)
+    assert window.start_s == window.end_s == HIGH.ages_s[0]
 
 
 # in bone
@@ -183,6 +193,8 @@ def test_in_bone_it_is_stiff_when_older_than_known_and_never_refuses(cement: Cem
     beyond = injectate.viscosity_pa_s(np.array([0.0, 1e5, np.inf]), np.ones(3))
     assert beyond == pytest.approx([cement.table_pa_s[0], SET_PA_S, SET_PA_S])
     assert injectate.shear_index == cement.shear_index
+    with pytest.raises(ValueError, match="asked nan min"):
+        injectate.viscosity_pa_s(np.array([np.nan]), np.ones(1))
 
 
 # curing
@@ -272,10 +284,26 @@ def test_shear_rate_grows_with_speed_and_falls_with_permeability() -> None:
     assert shear_rate_per_s(speed, 0.16, 0.85, 0.5) == pytest.approx(0.5 * rate)
 
 
-def test_shear_rate_is_the_formula() -> None:
+def test_shear_rate_is_the_formula_of_flow_in_rock() -> None:
     """Cannella, Huh & Seright, SPE 18089 (1988): 6 ((3n+1)/4n)^(n/(n-1)) u / sqrt(k phi)."""
     expected = 6.0 * (2.5 / 2.0) ** (0.5 / -0.5) * 0.16 / np.sqrt(0.04 * 0.85)
-    assert shear_rate_per_s(0.16, 0.04, 0.85, 0.5) == pytest.approx(expected)
+    assert shear_rate_per_s(0.16, 0.04, 0.85, 0.5, ROCK_SHEAR) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("n", [0.3, 0.5, 0.8, 1.0])
+def test_shear_rate_gives_the_pressure_of_a_bundle_of_tubes(n: float) -> None:
+    """A share ``porosity`` of tubes, permeability = porosity radius^2 / 8, and a fluid in them that is a power law."""
+
+    @dataclass(frozen=True)
+    class PowerLaw:
+        def viscosity_pa_s(self, age_s: ArrayLike, shear_per_s: ArrayLike) -> np.ndarray:
+            return 300.0 * np.asarray(shear_per_s) ** (n - 1.0) + 0.0 * np.asarray(age_s)
+
+    radius, porosity, speed = 0.6, 0.85, 0.16
+    permeability = porosity * radius**2 / 8.0
+    per_mm = tube_drop_pa(PowerLaw(), radius, 1.0, speed / porosity * np.pi * radius**2, 0.0)
+    viscosity = PowerLaw().viscosity_pa_s(0.0, shear_rate_per_s(speed, permeability, porosity, n))
+    assert viscosity * speed / permeability == pytest.approx(per_mm, rel=1e-4)
 
 
 def test_shear_rate_is_steady_where_the_formula_is_nothing_over_nothing() -> None:

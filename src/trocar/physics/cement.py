@@ -23,8 +23,8 @@ from trocar.physics import curing
 #: Pa s at 1/s from which cement spreads evenly rather than in fingers (Loeffel et al., Spine 33:1352, 2008; Baroud
 #: et al., Spine 31:2562, 2006; the number from memory, unverified).
 THICK_ENOUGH_PA_S = 100.0
-#: Pa s at 1/s at which it no longer goes through an 11 gauge cannula by hand: 3 ml a minute takes more than the mean
-#: peak of 1.7 MPa and nearly the highest of 3.2 MPa that Krebs et al., Spine 30:E118 (2005), saw in patients.
+#: Pa s at 1/s at which it no longer goes through an 11 gauge cannula by hand: 3 ml a minute then takes a pressure
+#: between the mean peak, 1.7 MPa, and the highest, 3.2 MPa, that Krebs et al., Spine 30:E118 (2005), saw in patients.
 STOPS_FLOWING_PA_S = 2000.0
 #: Pa s that three cements reached when they were solid (Nicholas et al., J Mater Sci Mater Med 18:1407, 2007).
 SET_PA_S = 75e3
@@ -32,16 +32,19 @@ SET_PA_S = 75e3
 PLATEAU_PER_S = 0.1
 #: 1/s at which tables of viscosity are written.
 TABLE_SHEAR_PER_S = 1.0
-#: degC at which handling is known: rooms and bodies (the sources of ``curing.ageing`` span 18 to 37 degC).
+#: degC of the rooms and bodies that its ageing is trusted in (chosen: little beyond those it was measured in).
 TEMPERATURE_RANGE = Range(15.0, 40.0, "degC")
-#: Apparent shear in porous rock over that of the flow's own scale (Cannella, Huh & Seright, SPE 18089, 1988). Straight
-#: tubes of the same permeability and porosity give the square root of 2.
+#: Shear over the flow's own scale in straight tubes of a medium's permeability and porosity: ``4 / sqrt(8)``. Averaging
+#: viscosity over capillaries foretold cement in foam best (Trivedi et al., Biomech Model Mechanobiol 22:1253, 2023),
+#: and a tube of trabecular bone's permeability is about as wide as its pores are.
+TUBE_SHEAR = 2.0**0.5
+#: The same in sandstone, where pores wind and narrow (Cannella, Huh & Seright, SPE 18089, 1988).
 ROCK_SHEAR = 6.0
 
 
 @dataclass(frozen=True)
 class Window:
-    """When cement may be injected: real seconds since mixing."""
+    """When cement may be injected: real seconds since mixing (never: its end is its start)."""
 
     start_s: float
     end_s: float
@@ -89,11 +92,7 @@ class Cement:
                 f"viscosity of {self.name} is known from {known.low / 60.0:g} to {known.high / 60.0:g} min "
                 f"at {curing.REFERENCE_C:g} degC; asked {unknown.flat[0] / 60.0:g} min."
             )
-        return self._viscosity_pa_s(ages, shear_per_s)
-
-    def _viscosity_pa_s(self, age_s: ArrayLike, shear_per_s: ArrayLike) -> NDArray[np.float64]:
-        """The same with ages beyond the table taken as its ends."""
-        table = np.exp(np.interp(np.asarray(age_s, dtype=float), self.ages_s, np.log(self.table_pa_s)))
+        table = np.exp(np.interp(ages, self.ages_s, np.log(self.table_pa_s)))
         return table * self._thinning(shear_per_s) / self._thinning(TABLE_SHEAR_PER_S)
 
     def _thinning(self, shear_per_s: ArrayLike) -> NDArray[np.float64]:
@@ -111,8 +110,10 @@ class Cement:
 
     def age_at_s(self, viscosity_pa_s: float) -> float:
         """The first known age at 23 degC at which it is this thick at 1/s; ``ValueError`` if it never is."""
-        if not viscosity_pa_s <= self.table_pa_s[-1]:
-            raise ValueError(f"{self.name} is {self.table_pa_s[-1]:g} Pa s at most; asked {viscosity_pa_s:g} Pa s.")
+        if not 0.0 < viscosity_pa_s <= self.table_pa_s[-1]:
+            raise ValueError(
+                f"viscosity of {self.name} is known up to {self.table_pa_s[-1]:g} Pa s; asked {viscosity_pa_s:g} Pa s."
+            )
         return float(np.interp(np.log(viscosity_pa_s), np.log(self.table_pa_s), self.ages_s))
 
     def working_window(self, room_c: float) -> Window:
@@ -175,8 +176,9 @@ class InBone:
         return self.cement.shear_index
 
     def viscosity_pa_s(self, age_s: ArrayLike, shear_per_s: ArrayLike) -> NDArray[np.float64]:
-        """Viscosity at ages (23 degC) and shear rates, arrays of one shape; never refuses an age."""
-        return self.cement._viscosity_pa_s(age_s, shear_per_s)
+        """Viscosity at ages (23 degC) and shear rates, arrays of one shape; refuses only not-a-number."""
+        known = self.cement.valid_age_s
+        return self.cement.viscosity_pa_s(np.clip(age_s, known.low, known.high), shear_per_s)
 
 
 def shear_rate_per_s(
@@ -184,12 +186,12 @@ def shear_rate_per_s(
     permeability_mm2: ArrayLike,
     porosity: ArrayLike,
     n: float,
-    shape: float = ROCK_SHEAR,
+    shape: float = TUBE_SHEAR,
 ) -> NDArray[np.float64]:
     """Shear rate a fluid of index ``n`` feels when it seeps at ``speed_mm_s`` (flow over the whole area), arrays.
 
-    ``shape ((3n + 1) / 4n)^(n / (n - 1)) speed / sqrt(permeability porosity)``, Cannella, Huh & Seright, SPE 18089
-    (1988); by its limit where n is 1.
+    ``shape ((3n + 1) / 4n)^(n / (n - 1)) speed / sqrt(permeability porosity)``, by its limit where n is 1: with the
+    viscosity at this rate Darcy's law holds in a bundle of tubes. Cannella, Huh & Seright, SPE 18089 (1988).
     """
     SHEAR_INDEX_RANGE.check("n", n)
     excess = (1.0 - n) / (4.0 * n)
@@ -211,28 +213,29 @@ _INDEX = 0.5
 _SIMPLEX_SHARE = 19.5 * 0.94 / (40.0 + 20.0 * 0.94)
 #: 10 ml of liquid to 26 g of powder, most of the difference barium or zirconium (from memory, unverified).
 _SPINE_SHARE = 10.0 * 0.94 / (26.0 + 10.0 * 0.94)
-_ANCHORS = (
-    "Curve: drawn through 50 to 100 Pa s when injection begins and about 1000 Pa s when it ends (from memory, "
-    "unverified) to 75 000 Pa s when solid (Nicholas 2007), at about 1/s. "
+_HABIB = "Habib et al., SAS J 4:26 (2010)"
+_CURVE = (
+    "Curve, at about 1/s: drawn through 50 to 100 Pa s when injection begins and about 1000 Pa s when it ends, both "
+    "from memory, unverified, to 75 000 Pa s when solid (Nicholas et al., J Mater Sci Mater Med 18:1407, 2007). "
 )
 
 
 def _seconds(*minutes: float) -> tuple[float, ...]:
-    """Minutes as handling times are published, in seconds."""
+    """Minutes, as handling times are published, in seconds."""
     return tuple(60.0 * m for m in minutes)
 
 
 _LOW = Cement(
     name="low viscosity",
-    examples=("Vertebroplastic", "Osteopal V", "Simplex P"),
+    examples=("Vertebroplastic", "Osteopal V"),
     ages_s=_seconds(3, 5, 7, 9, 11, 13, 15, 16.5),
     table_pa_s=(15.0, 45.0, 120.0, 330.0, 1000.0, 4000.0, 20e3, SET_PA_S),
     shear_index=_INDEX,
     setting_s=840.0,
     monomer_share=_SIMPLEX_SHARE,
-    source=_ANCHORS
-    + "Times: leaks less at 9.5 than at 3.5 min (Habib et al., SAS J 4:26, 2010); in patients 5 to 8 min "
-    "and later (Krebs 2005). Setting: from memory, unverified. Monomer: Simplex P's package insert.",
+    source=f"{_CURVE}Products: {_HABIB}; doi 10.1186/s13018-020-01835-y, which calls the second one of high viscosity "
+    "once it has waited. Times: leaks less at 9.5 than at 3.5 min (Habib); in patients 5 to 8 min and later (Krebs et "
+    "al., Spine 30:E118, 2005). Setting: from memory, unverified. Monomer: as in Simplex P, its package insert.",
 )
 _MEDIUM = Cement(
     name="medium viscosity",
@@ -242,8 +245,8 @@ _MEDIUM = Cement(
     shear_index=_INDEX,
     setting_s=1200.0,
     monomer_share=_SPINE_SHARE,
-    source=_ANCHORS + "Times: usable as soon as mixed, hard about 11 min after it is brought to 37 degC (Boger & "
-    "Wheeler, ISRN Mater Sci 2011:571728 and 780510). Product, and numbers between: from memory, unverified.",
+    source=f"{_CURVE}Times: usable as soon as mixed, hard about 11 min after it is brought to 37 degC (Boger & "
+    "Wheeler, ISRN Mater Sci 2011:571728 and 780510). Product, setting and monomer: from memory, unverified.",
 )
 _HIGH = Cement(
     name="high viscosity",
@@ -253,8 +256,8 @@ _HIGH = Cement(
     shear_index=_INDEX,
     setting_s=780.0,
     monomer_share=_SPINE_SHARE,
-    source=_ANCHORS + "Times: at 3.5 min it already leaks less than a thin cement at 9.5 (Habib 2010). Numbers "
-    "between, and setting: from memory, unverified.",
+    source=f"{_CURVE}Product, and times: at 3.5 min it already leaks less than a thin cement at 9.5 ({_HABIB}). "
+    "Setting and monomer: from memory, unverified.",
 )
 #: Bone cements by name.
 CEMENTS: Mapping[str, Cement] = MappingProxyType({cement.name: cement for cement in (_LOW, _MEDIUM, _HIGH)})

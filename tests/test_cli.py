@@ -180,14 +180,45 @@ def test_simulate_tells_programs_and_writes_elsewhere(files: Files, planned: Pat
     assert "c-7" in (tmp_path / "sim" / "report.html").read_text(encoding="utf-8")
 
 
-def test_a_solver_that_does_not_end_well_is_said_and_writes_nothing(
-    files: Files, planned: Path, tmp_path: Path, simulating
+@pytest.mark.parametrize("status", [Status.NOT_CONVERGED, Status.INJECTOR_LIMIT])
+def test_a_simulation_that_fails_is_written_marked_as_failed(
+    files: Files, planned: Path, tmp_path: Path, simulating, status: Status
 ) -> None:
-    simulating(Status.NOT_CONVERGED)
+    simulating(status)
     result = trocar(*simulate_arguments(files, planned, "--out", tmp_path / "sim"))
     assert result.exit_code == 1
-    assert Status.NOT_CONVERGED.value in result.stderr
-    assert not (tmp_path / "sim").exists()
+    assert result.stderr.endswith(f"trocar: {status.value}\n")
+    assert result.stdout == ""
+    written = json.loads((tmp_path / "sim" / "simulation.json").read_text(encoding="utf-8"))
+    assert written["status"] == status.name
+    assert written["findings"][0]["severity"] == "stop"
+    assert written["findings"][0]["text"] == f"This simulation failed. {status.value}"
+    assert "This simulation failed." in (tmp_path / "sim" / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_simulation_that_is_stopped_keeps_its_runs_for_the_next_time(
+    files: Files, planned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[int] = []
+
+    def slow(procedure: Vertebroplasty, plan: Plan, means: Means) -> Simulation:
+        begun.append(len(means.kept))
+        means.kept[f"run-{len(begun)}"] = {"leaked_ml": np.zeros(3)}
+        if len(begun) == 1:
+            raise KeyboardInterrupt
+        return Simulation(plan, Status.SUCCESS)
+
+    monkeypatch.setattr(Vertebroplasty, "simulate", slow)
+    arguments = simulate_arguments(files, planned, "--out", tmp_path / "sim")
+    stopped = trocar(*arguments)
+    assert stopped.exit_code == 130
+    assert f"1 finished run(s) are kept in {tmp_path / 'sim' / 'runs'}" in stopped.stderr
+    assert not (tmp_path / "sim" / "report.html").exists()
+    resumed = trocar(*arguments)
+    assert resumed.exit_code == 0
+    assert begun == [0, 1]
+    assert (tmp_path / "sim" / "report.html").exists()
+    assert not (tmp_path / "sim" / "runs").exists()
 
 
 def test_what_the_anatomy_refuses_is_no_usage_error(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from trocar.anatomy.levels import Level
     from trocar.anatomy.patient import Anatomy
     from trocar.anatomy.phantom import Phantom
+    from trocar.io.run_folder import RunFolder
     from trocar.mechanics.answers import Loaded
     from trocar.physics.solid import Boundary, Solid
     from trocar.procedures.bone_access import BoneAccess
@@ -445,6 +446,7 @@ def path_lines(option: Option) -> list[str]:
 @click.option("-o", "--out", type=A_PATH, help="Folder for report and simulation; by default the plan's own.")
 @click.option("--case", "case_id", help="Pseudonym printed on the report; by default the one the plan was given.")
 @click.option("--fields", is_flag=True, help="Also write strain, energy, modulus and cement as NIfTI into fields/.")
+@click.option("--workers", type=click.IntRange(min=1), help="Runs computed side by side; by default one a core.")
 @as_json
 @talk
 def simulate_command(
@@ -453,17 +455,20 @@ def simulate_command(
     out: Path | None,
     case_id: str | None,
     fields: bool,
+    workers: int | None,
     json_: bool,
     progress: Progress,
 ) -> None:
     """Say what a plan would do: from its plan.json and the images it was made from.
 
-    Writes simulation.json, and the report again with what was simulated, into the plan's folder or OUT.
+    Writes simulation.json, and the report again with what was simulated, into the plan's folder or OUT. Where it is
+    stopped (Ctrl-C), the runs that are finished stay in runs/ there, and the same command goes on from them. A
+    simulation that fails is written too, marked as failed.
     """
     from trocar.io.case_folder import check_folder, check_same_plan, check_writable
     from trocar.io.plan_check import check_paths
     from trocar.io.plan_file import read_case_id, read_plan
-    from trocar.treatment import simulate
+    from trocar.io.run_folder import RunFolder
 
     if case_id is not None:
         check_pseudonym(case_id)
@@ -474,10 +479,33 @@ def simulate_command(
     check_same_plan(folder, before)
     check_writable(folder)
     planned = check_paths(with_its_images(before, named, progress))
+    kept = RunFolder(folder / "runs")
     with progress.stage(f"simulating {planned.procedure.name} of {planned.procedure.level}"), anatomy_refuses():
-        simulation = simulate(planned, progress.step)
+        simulation, failure = simulated(planned, kept, workers, progress)
     write_simulation(simulation, case_id, folder, named.files, fields, progress)
+    kept.clear()
+    if failure is not None:
+        raise failure
     show_simulation(simulation, folder, json_)
+
+
+def simulated(
+    plan: Plan, kept: RunFolder, workers: int | None, progress: Progress
+) -> tuple[Simulation, SimulationError | None]:
+    """The simulation, and why it failed if it did; one that carries nothing is raised."""
+    from trocar.physics.multigrid import cores
+    from trocar.treatment import simulate
+
+    try:
+        return simulate(plan, progress.step, kept=kept, workers=workers or cores()), None
+    except SimulationError as failure:
+        if failure.simulation is None:
+            raise
+        return failure.simulation, failure
+    except KeyboardInterrupt:
+        if kept:
+            progress.step(f"{len(kept)} finished run(s) are kept in {kept.folder}: the same command goes on from there")
+        raise
 
 
 def with_its_images(plan: Plan, named: Images, progress: Progress) -> Plan:

@@ -22,7 +22,7 @@ from trocar import __version__
 from trocar.anatomy.levels import Level
 from trocar.anatomy.patient import Anatomy
 from trocar.errors import SimulationError
-from trocar.measure import Finding, Measure, Range, Status
+from trocar.measure import Finding, Measure, Range, Severity, Status
 from trocar.planning.skin import SkinMark, mark_of
 from trocar.planning.trajectory import Trajectory
 from trocar.volume import Acquisition, Volume
@@ -240,8 +240,15 @@ def simulate(plan: Plan, progress: Progress = silent, *, kept: Kept | None = Non
     means = Means(progress, {} if kept is None else kept, workers)
     simulation = plan.procedure.simulate(plan, means)
     if simulation.status is not Status.SUCCESS:
-        raise SimulationError(simulation.status.value, simulation)
+        raise SimulationError(simulation.status.value, _failed(simulation))
     return simulation
+
+
+def _failed(simulation: Simulation) -> Simulation:
+    """The same with its failure before all else, wherever its findings are told."""
+    text = f"This simulation failed. {simulation.status.value}"
+    failure = Finding(Severity.STOP, text, "what had been computed until then follows: do not act on it")
+    return replace(simulation, findings=(failure, *simulation.findings))
 
 
 def procedures() -> dict[str, type[Procedure]]:

@@ -47,7 +47,8 @@ class RunFolder(MutableMapping[str, Mapping[str, NDArray[Any]]]):
         if objects:
             raise TypeError(f"{', '.join(objects)} under {key!r}: an array of objects cannot be kept.")
         text = io.BytesIO()
-        np.savez_compressed(text, **{name: np.asarray(array) for name, array in arrays.items()})
+        named = {name: np.asarray(array) for name, array in arrays.items()}
+        np.savez_compressed(text, **named)  # type: ignore[arg-type]
         with written_whole(path) as holding:
             holding.write_bytes(text.getvalue())
 

@@ -131,6 +131,11 @@ class Report:
     footer: str
 
     @property
+    def moves(self) -> bool:
+        """Whether a figure can be moved through on a screen."""
+        return any(p.slides for c in self.chapters for p in c.pictures)
+
+    @property
     def figures(self) -> dict[str, bytes]:
         """The figures as PNG by name."""
         return {p.name: p.png for p in (*self.pictures, *(p for c in self.chapters for p in c.pictures))}

@@ -57,11 +57,15 @@ CRUSHED = Stroke("crushed bone", palette.ORANGE, (1, 1.4), 1.4)
 
 @dataclass(frozen=True)
 class ColourScale:
-    """Colours from 0 to ``high`` in the unit shown, ``factor`` times the volume's values; ``label`` names both."""
+    """Colours from 0 to ``high`` in the unit shown, ``factor`` times the volume's values; ``label`` names both.
+
+    A ``closed`` one ends at ``high``: there are no values beyond.
+    """
 
     label: str
     high: float
     factor: float = 1.0
+    closed: bool = False
 
     def rgb(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
         """Colours ``(..., 3)``, 0 to 1, of values in the volume's own unit."""
@@ -120,7 +124,7 @@ def planes_picture(
     drawn: dict[str, Stroke] = {}
     panels = []
     for view in views:
-        panel = Panel(view, strip=False, pixels=_edge(len(views)))
+        panel = Panel(view, strip=False, pixels=edge_of(len(views)))
         panel.image(tinted(plan.anatomy.ct, vertebra.mask, field, scale, view, panel.pixels))
         for stroke, mask in ((VERTEBRA, vertebra.mask), *outlines):
             lines = [line for line in contours(mask, view) if _length(line) >= LEAST_OUTLINE_MM]
@@ -130,7 +134,7 @@ def planes_picture(
         panel.letters()
         panel.scale()
         panels.append(panel.drawn())
-    return _sheet(panels, scale, tuple(drawn.values()))
+    return sheet(panels, scale, tuple(drawn.values()))
 
 
 def _length(line: NDArray[np.float64]) -> float:
@@ -184,12 +188,12 @@ def surface_picture(plan: Plan, fields: Sequence[tuple[str, Volume]], label: str
     scale = _scale((v[np.isfinite(v)] for v in values), label, fields[0][1].unit)
     right, front, left = surface_views(vertebra)
     views = (right, front, left) if len(fields) == 1 else (right, left)
-    edge = _edge(len(views) * len(fields))
+    edge = edge_of(len(views) * len(fields))
     panels = []
     for (name, _), found in zip(fields, values, strict=True):
         colours = surface_colours(found, scale)
         panels += [_surface(mesh, colours, replace(v, title=f"{name}: {v.title.lower()}"), edge) for v in views]
-    return _sheet(panels, scale, ())
+    return sheet(panels, scale, ())
 
 
 def surface_values(mesh: Mesh, field: Volume) -> NDArray[np.float64]:
@@ -228,12 +232,12 @@ def _surface(mesh: Mesh, colours: NDArray[np.float32], view: View, edge: int) ->
 # --- the sheet ----------------------------------------------------------------------------------
 
 
-def _edge(count: int) -> int:
+def edge_of(count: int) -> int:
     """Edge of each of ``count`` panels that share the report's width."""
     return (WIDE_PIXELS - (count - 1) * GAP) // count
 
 
-def _sheet(panels: Sequence[NDArray[np.uint8]], scale: ColourScale, strokes: Sequence[Stroke]) -> bytes:
+def sheet(panels: Sequence[NDArray[np.uint8]], scale: ColourScale, strokes: Sequence[Stroke]) -> bytes:
     """Panels side by side, and under them the scale of colours and the names of the lines."""
     edge = len(panels[0])
     figure = blank(WIDE_PIXELS, edge + STRIP, palette.PANEL)
@@ -243,7 +247,7 @@ def _sheet(panels: Sequence[NDArray[np.uint8]], scale: ColourScale, strokes: Seq
     ramp = (255.0 * scale.rgb(np.linspace(0.0, scale.high / scale.factor, width))).astype(np.uint8)
     figure.figimage(np.repeat(ramp[None], 18, axis=0), x, y, origin="upper")
     for share in (0.0, 0.5, 1.0):
-        text = f"{share * scale.high:.3g}" + (" and above" if share == 1.0 else "")
+        text = f"{share * scale.high:.3g}" + (" and above" if share == 1.0 and not scale.closed else "")
         _write(figure, x + share * width, y - 6, text, "left" if share == 0.0 else "center", "top")
     _write(figure, x + width + 18, y + 9, scale.label, "left", "center")
     for n, stroke in enumerate(strokes):

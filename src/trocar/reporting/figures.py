@@ -14,6 +14,7 @@ from trocar.reporting import palette
 from trocar.reporting.needle_drawing import cut, shadow
 from trocar.reporting.palette import Stroke
 from trocar.reporting.panel import PIXELS, Panel
+from trocar.reporting.slides import Slides
 from trocar.reporting.views import View
 from trocar.treatment import Plan
 from trocar.volume import Volume
@@ -41,7 +42,7 @@ _AXIS = Stroke("axis", palette.NEEDLE, (), 0.6)
 class Picture:
     """A figure of the report: PNG bytes, what it shows, and the same in words for those who cannot see it.
 
-    A ``wide`` one takes the width of two.
+    A ``wide`` one takes the width of two. One with ``slides`` can be moved through on a screen; ``png`` is for paper.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Picture:
     alt: str
     png: bytes
     wide: bool = False
+    slides: Slides | None = None
 
 
 def slice_picture(plan: Plan, trajectory: Trajectory, view: View, others: tuple[Trajectory, ...] = ()) -> bytes:

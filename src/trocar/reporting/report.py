@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from trocar.case import Case
 from trocar.measure import Finding, Severity
-from trocar.reporting import appendix, first_page, mechanics
+from trocar.reporting import appendix, cement, first_page, mechanics
 from trocar.reporting.cite import references_for
-from trocar.reporting.content import Report
+from trocar.reporting.content import Chapter, Report
 from trocar.reporting.figures import Picture
 from trocar.reporting.words import title
 from trocar.treatment import Plan, Simulation
@@ -40,7 +40,7 @@ def report(of: Plan | Case) -> Report:
         not_checked=tuple(title(n) for n in plan.not_checked),
         not_checked_text=first_page.not_checked_text(plan),
         pictures=_pictures(plan),
-        chapters=() if simulation is None else (mechanics.chapter(simulation),),
+        chapters=() if simulation is None else _chapters(simulation),
         alternatives=appendix.alternatives(plan),
         sections=appendix.sections(plan),
         references=_references(plan, simulation),
@@ -52,6 +52,13 @@ def _grave(simulation: Simulation | None) -> tuple[Finding, ...]:
     """What of a simulation belongs on the first page: all but its notes, which stand in its chapter."""
     found = () if simulation is None else simulation.findings
     return tuple(f for f in found if f.severity is not Severity.NOTE)
+
+
+def _chapters(simulation: Simulation) -> tuple[Chapter, ...]:
+    """The loaded bone; before it the cement, where it was made to flow."""
+    if not cement.simulated(simulation):
+        return (mechanics.chapter(simulation),)
+    return cement.chapter(simulation), mechanics.chapter(cement.without_cement(simulation))
 
 
 def _references(plan: Plan, simulation: Simulation | None) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ def number(value: float, unit: str = "mm") -> str:
 
 def unit_words(unit: str) -> str:
     """A UCUM unit as it is printed, squares and cubes raised."""
-    for ascii_, printed in (("m2", "m²"), ("m3", "m³"), ("N.m/deg", "N m/°")):
+    for ascii_, printed in (("Cel", "°C"), ("m2", "m²"), ("m3", "m³"), ("N.m/deg", "N m/°")):
         unit = unit.replace(ascii_, printed)
     return unit_text(unit)
 
@@ -72,8 +72,10 @@ def bounds_words(measure: Measure) -> str:
 
 
 def phrase(text: str) -> str:
-    """Words of others with the litre as the tables write it ("mL")."""
-    return re.sub(r"\bml\b", "mL", text)
+    """Words of others with units as the tables write them: "mL", "mm²", "°C"."""
+    for written, printed in ((r"\bml\b", "mL"), (r"\bdegC\b", "°C"), (r"\bmm2\b", "mm²"), (r"\bmm3\b", "mm³")):
+        text = re.sub(written, printed, text)
+    return text
 
 
 def sentence(text: str) -> str:

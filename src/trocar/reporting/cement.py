@@ -1,0 +1,183 @@
+"""What a simulated injection is told as: where the cement goes, when it sets, where it leaks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from trocar.measure import Measure
+from trocar.reporting.cement_answers import (
+    ANY,
+    Leak,
+    about_cement,
+    duration,
+    leaks,
+    likeliest,
+    named,
+    passes_at_ml,
+    percent_words,
+    place_words,
+    planned_ml,
+    route_words,
+    simulated,
+    without_cement,
+)
+from trocar.reporting.cement_charts import RISK_PERCENT
+from trocar.reporting.cement_pictures import pictures
+from trocar.reporting.cement_tables import off_centre, tables
+from trocar.reporting.content import Chapter
+from trocar.reporting.first_page import concerns
+from trocar.reporting.words import amount, number, sentence, title
+from trocar.treatment import Simulation
+
+__all__ = ["chapter", "lines", "simulated", "without_cement"]
+
+TITLE = "Where the cement goes"
+#: What every number of the chapter rests on.
+CAUTION = (
+    "Computed from the CT numbers and from published properties of bone, marrow and cement. A probability is the share "
+    "of computed injections in which that happens while bone, ways out, cement and tip vary within their spreads. "
+    "It is not a rate among patients: use it to compare one plan with another."
+)
+
+
+def chapter(simulation: Simulation) -> Chapter:
+    """Everything a simulation says about its cement; figures on the CT where its images are at hand."""
+    return Chapter(
+        TITLE,
+        _lead(simulation),
+        tuple(pictures(simulation)),
+        tuple(tables(simulation)),
+        concerns(tuple(f for f in simulation.findings if about_cement(f))),
+        _headline(simulation),
+    )
+
+
+def lines(simulation: Simulation) -> list[str]:
+    """The chapter in a few lines for a terminal."""
+    found = named(simulation)
+    told = [_sentence(s) for s in (_filled(found), _window(found), _pushed(found)) if s]
+    told += [f"{sentence(route_words(leak.route))}: {_leak_line(leak)}" for leak in leaks(found.values())]
+    heat = {n.removeprefix("temperature_peak_"): m for n, m in found.items() if n.startswith("temperature_peak_")}
+    told += (
+        [f"Warmest: {', '.join(f'{title(n).lower()} {number(m.value)} °C' for n, m in heat.items())}."] if heat else []
+    )
+    return [*told, "A leak's probability is a share of computed injections, not a rate among patients."]
+
+
+def _leak_line(leak: Leak) -> str:
+    model = percent_words(leak.probability) if leak.probability else "not computed"
+    published = "; ".join(percent_words(m) for m in leak.published)
+    return f"{model}{f', published {published}' if published else ''}"
+
+
+def _headline(simulation: Simulation) -> str:
+    """The likely spread, the two likeliest leaks, the working window: one line for the first page."""
+    found = named(simulation)
+    parts = (_spread(found), _likely(found), _window(found))
+    return _sentence("; ".join(p for p in parts if p))
+
+
+def _spread(found: Mapping[str, Measure]) -> str:
+    parts = [f"{number(found['cement_volume'].value)} mL"] if "cement_volume" in found else ["the cement"]
+    if "fill_share" in found:
+        parts.append(f"fills {found['fill_share'].value:.0f} % of the body")
+    if "cement_beyond_midline" in found:
+        parts.append(f"{found['cement_beyond_midline'].value:.0f} % of it beyond the midline")
+    return "" if len(parts) == 1 else f"{parts[0]} {', '.join(parts[1:])}"
+
+
+def _likely(found: Mapping[str, Measure]) -> str:
+    every = leaks(found.values())
+    shown = [
+        f"{route_words(leak.route)} {percent_words(leak.probability)}" for leak in likeliest(every) if leak.probability
+    ]
+    if not shown:
+        return "no leak in any computed injection" if any(leak.probability for leak in every) else ""
+    return f"leaks most often: {', '.join(shown)}"
+
+
+def _window(found: Mapping[str, Measure]) -> str:
+    start, end = (found.get(f"working_window_{n}") for n in ("start", "end"))
+    if start is None or end is None:
+        return ""
+    return f"inject {number(start.value)} to {number(end.value)} min after mixing"
+
+
+def _lead(simulation: Simulation) -> str:
+    """The few sentences one reads first."""
+    found = named(simulation)
+    said = (_planned(simulation), _placed(found), _leaking(found), _climbs(simulation), _window(found), _hottest(found))
+    return " ".join((*(_sentence(s) for s in said if s), CAUTION))
+
+
+def _planned(simulation: Simulation) -> str:
+    found, total = named(simulation), planned_ml(simulation)
+    if total is None or "injection_time" not in found:
+        return _filled(found)
+    return f"The planned {number(total)} mL takes {duration(found['injection_time'].value)}; {_filled(found)}"
+
+
+def _filled(found: Mapping[str, Measure]) -> str:
+    if "cement_volume" not in found:
+        return ""
+    share = f", {found['fill_share'].value:.0f} % of the body" if "fill_share" in found else ""
+    return f"{amount(found['cement_volume'])} of cement lies in the vertebra{share}"
+
+
+def _placed(found: Mapping[str, Measure]) -> str:
+    parts = []
+    if "cement_off_centre_left" in found:
+        parts.append(f"its middle lies {off_centre(found['cement_off_centre_left'])} of the body's")
+    if "cement_to_posterior_wall" in found:
+        parts.append(f"it ends {number(found['cement_to_posterior_wall'].value)} mm from the posterior wall")
+    return ", and ".join(parts)
+
+
+def _leaking(found: Mapping[str, Measure]) -> str:
+    every = leaks(found.values())
+    whole = next((leak for leak in every if leak.route == ANY and leak.probability), None)
+    first = likeliest(every)
+    if whole is None or whole.probability is None:
+        return _likely(found)
+    text = f"cement leaves the bone in {percent_words(whole.probability)} of the computed injections"
+    if first:
+        where = " and ".join(
+            f"{place_words(leak.route)}, {percent_words(leak.probability)}" for leak in first if leak.probability
+        )
+        text += f", most often {where}"
+    published = "; ".join(percent_words(m) for m in whole.published)
+    return f"{text}; published: {published}" if published else text
+
+
+def _climbs(simulation: Simulation) -> str:
+    series = simulation.series.get("leak_risk") or {}
+    if "epidural" not in series:
+        return ""
+    at = passes_at_ml(series, "epidural", RISK_PERCENT)
+    if at is None:
+        return (
+            f"the risk of a leak into the canal stays below {RISK_PERCENT:.0f} % up to {series['volume_ml'][-1]:.1f} mL"
+        )
+    return f"the risk of a leak into the canal passes {RISK_PERCENT:.0f} % at {number(at)} mL"
+
+
+def _hottest(found: Mapping[str, Measure]) -> str:
+    canal = next((found[n] for n in ("temperature_peak_cord", "temperature_peak_canal") if n in found), None)
+    wall = found.get("temperature_peak_posterior_wall")
+    parts = [
+        f"{words} reaches {number(m.value)} °C"
+        for m, words in ((wall, "the posterior wall"), (canal, "the canal"))
+        if m
+    ]
+    return ", ".join(parts)
+
+
+def _pushed(found: Mapping[str, Measure]) -> str:
+    peak, time = found.get("injection_pressure_peak"), found.get("injection_time")
+    parts = [f"the injection takes {duration(time.value)}"] if time else []
+    parts += [f"it needs up to {peak.value:.0f} kPa at the syringe"] if peak else []
+    return ", and ".join(parts)
+
+
+def _sentence(text: str) -> str:
+    return f"{sentence(text)}." if text else ""

@@ -1,0 +1,179 @@
+"""What a simulation says of its cement, read from the names of its measures and series."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from trocar.injection.ways_out import Route
+from trocar.measure import Finding, Measure
+from trocar.reporting.words import plain
+from trocar.treatment import Simulation
+
+#: All routes together.
+ANY = "any"
+#: How the names of measures begin that are told of the cement; all others are told of the loaded bone.
+_OF_CEMENT = (
+    "cement_", "cem43_", "fill_share", "injection_", "leak_", "minutes_above_", "temperature_peak_", "working_window_",
+)  # fmt: skip
+#: Words by which a finding is one of the cement's way, its heat or its setting, and not of the loaded bone.
+_ABOUT_CEMENT = re.compile(
+    r"\b(leak\w*|inject\w*|epidural|foramin\w*|veins?|venous|viscos\w*|working window|hot|heat\w*|stop at|spreads?)\b"
+    r"|°C",
+    re.IGNORECASE,
+)
+_PROBABILITY, _VOLUME = "leak_probability_", "leak_volume_"
+_RATE, _PUBLISHED = "leak_rate_", "_published"
+#: Series that are of the cement alone.
+SERIES = ("injection", "leaks", "ways_out", "leak_risk", "leak_changes", "temperature", "viscosity")
+#: Where a route's cement lies, for the end of "leaks ...".
+_PLACES = {Route.EPIDURAL: "into the canal", Route.FORAMINAL: "into a foramen", Route.DISC: "into a disc",
+           Route.ANTERIOR: "in front of the body", Route.LATERAL: "beside the body", Route.VENOUS: "into veins",
+           Route.TRACT: "along the needle", Route.ARTERIAL: "into an artery"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Leak:
+    """One route, or :data:`ANY`: how often it leaks in the model, how much, and what others published."""
+
+    route: str
+    probability: Measure | None
+    volume: Measure | None = None
+    published: tuple[Measure, ...] = ()
+
+    @property
+    def percent(self) -> float:
+        """The probability in percent; -1 where the model has none."""
+        return -1.0 if self.probability is None else in_percent(self.probability).value
+
+
+def simulated(simulation: Simulation) -> bool:
+    """Whether cement was made to flow; otherwise it is a shape that was put there."""
+    leaks = any(m.name.startswith(_PROBABILITY) for m in simulation.measures)
+    return leaks or "cement_arrival" in simulation.volumes or bool(simulation.series.get("injection"))
+
+
+def of_cement(measure: Measure) -> bool:
+    """Whether a measure of a simulated injection is told in the cement's chapter."""
+    return measure.name.startswith(_OF_CEMENT)
+
+
+def about_cement(finding: Finding) -> bool:
+    """Whether a finding of a simulated injection is told in the cement's chapter."""
+    return bool(_ABOUT_CEMENT.search(finding.text))
+
+
+def without_cement(simulation: Simulation) -> Simulation:
+    """What is left for the chapter of the loaded bone."""
+    return replace(
+        simulation,
+        measures=tuple(m for m in simulation.measures if not of_cement(m)),
+        findings=tuple(f for f in simulation.findings if not about_cement(f)),
+        series={name: s for name, s in simulation.series.items() if name not in SERIES},
+    )
+
+
+def named(simulation: Simulation) -> dict[str, Measure]:
+    """The measures of the cement by name."""
+    return {m.name: m for m in simulation.measures if of_cement(m)}
+
+
+def leaks(measures: Iterable[Measure]) -> tuple[Leak, ...]:
+    """Every route, all together first, then the likeliest; last what only others published."""
+    found = {m.name: m for m in measures}
+    routes = [n.removeprefix(_PROBABILITY) for n in found if n.startswith(_PROBABILITY)]
+    rates = [m for n, m in found.items() if n.startswith(_RATE) and n.endswith(_PUBLISHED)]
+    routes += [r for m in rates if (r := _rated(m)) not in routes]
+    each = [
+        Leak(
+            route,
+            found.get(f"{_PROBABILITY}{route}"),
+            found.get(f"{_VOLUME}{route}"),
+            tuple(m for m in rates if _rated(m) == route),
+        )
+        for route in dict.fromkeys(routes)
+    ]
+    return tuple(sorted(each, key=lambda leak: (leak.route != ANY, -leak.percent)))
+
+
+def _rated(measure: Measure) -> str:
+    return measure.name.removeprefix(_RATE).removesuffix(_PUBLISHED)
+
+
+def likeliest(found: Iterable[Leak], most: int = 2) -> tuple[Leak, ...]:
+    """The routes that leak most often in the model, at most so many; none that never leaks."""
+    return tuple(leak for leak in found if leak.route != ANY and leak.percent > 0.0)[:most]
+
+
+def route_of(name: str) -> Route | None:
+    """The route of that name, as measures and series write it."""
+    wanted = name.replace("_", " ").lower()
+    return next((r for r in Route if wanted in (r.value, r.name.lower())), None)
+
+
+def route_words(name: str) -> str:
+    """A route for people: "anterior paravertebral", "any leak"."""
+    route = route_of(name)
+    return "any leak" if name == ANY else route.value if route else plain(name)
+
+
+def place_words(name: str) -> str:
+    """Where a route's cement goes: "into the canal"."""
+    route = route_of(name)
+    return _PLACES[route] if route else plain(name)
+
+
+def in_percent(measure: Measure) -> Measure:
+    """A share of one as percent; percent as they are."""
+    if measure.unit != "1":
+        return measure
+    low, high = (None if v is None else 100.0 * v for v in (measure.low, measure.high))
+    return replace(measure, value=100.0 * measure.value, unit="%", low=low, high=high)
+
+
+def percent_words(measure: Measure) -> str:
+    """A probability as an ensemble of some hundred draws knows it: "19 % (12 to 28)"."""
+    shown = in_percent(measure)
+    text = f"{whole(shown.value)} %"
+    if shown.low is not None and shown.high is not None:
+        text += f" ({whole(shown.low)} to {whole(shown.high)})"
+    return text
+
+
+def whole(percent: float) -> str:
+    """Percent without decimals; one where less than one is left."""
+    return f"{percent:.1f}" if 0.05 <= percent < 0.95 else f"{percent:.0f}"
+
+
+def planned_ml(simulation: Simulation) -> float | None:
+    """What is injected in all, mL: the end of the injection, or of the map of arrival."""
+    injection = simulation.series.get("injection") or {}
+    if len(injection.get("injected_ml", ())):
+        return float(injection["injected_ml"][-1])
+    if "cement_arrival" in simulation.volumes:
+        return float(simulation.volumes["cement_arrival"].array.max())
+    return None
+
+
+def passes_at_ml(series: dict[str, Any], route: str, percent: float) -> float | None:
+    """The injected volume at which a route's risk first reaches a level, mL; None where it does not."""
+    volume, risk = (np.asarray(series[name], float) for name in ("volume_ml", route))
+    over = np.flatnonzero(100.0 * risk >= percent)
+    if not len(over):
+        return None
+    n = int(over[0])
+    if n == 0:
+        return float(volume[0])
+    return float(np.interp(percent / 100.0, risk[n - 1 : n + 1], volume[n - 1 : n + 1]))
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: "45 s", "2 min", "2 min 5 s"."""
+    minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{rest} s"
+    return f"{minutes} min {rest} s" if rest else f"{minutes} min"

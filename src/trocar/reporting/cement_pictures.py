@@ -1,0 +1,195 @@
+"""Which figures an injection gets, in which order, and what is said under them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from trocar.reporting.cement_answers import (
+    ANY,
+    Leak,
+    duration,
+    leaks,
+    named,
+    passes_at_ml,
+    percent_words,
+    place_words,
+    planned_ml,
+    route_words,
+)
+from trocar.reporting.cement_charts import (
+    MARKED_C,
+    RISK_PERCENT,
+    injection_picture,
+    rates_picture,
+    risk_picture,
+    temperature_picture,
+    window_picture,
+)
+from trocar.reporting.cement_planes import LEAST_REACH, on_paper, reach_picture, slides, steps_ml, strip
+from trocar.reporting.figures import Picture
+from trocar.reporting.words import number, sentence, title
+from trocar.treatment import Simulation
+
+_SIDES = (
+    "In the axial and coronal image the patient's left is on the image's right; in the sagittal image the front is on "
+    "the left."
+)
+
+
+def pictures(simulation: Simulation) -> Iterable[Picture]:
+    """Fill on planes, risk, rates, reach, pressure, setting and heat: as far as the simulation has them."""
+    placed = simulation.plan.images is not None and bool(simulation.plan.options)
+    if placed and "cement_arrival" in simulation.volumes and simulation.volumes["cement_arrival"].array.any():
+        yield _fill(simulation)
+    found = leaks(simulation.measures)
+    if any(leak.probability for leak in found):
+        yield _rates(found)
+    if simulation.series.get("leak_risk"):
+        yield _risk(simulation)
+    if placed and "cement_reach" in simulation.volumes:
+        yield _reach(simulation)
+    if simulation.series.get("injection"):
+        yield _injection(simulation)
+    if simulation.series.get("viscosity"):
+        yield _window(simulation)
+    if simulation.series.get("temperature"):
+        yield _temperature(simulation)
+
+
+def _fill(simulation: Simulation) -> Picture:
+    arrival = simulation.volumes["cement_arrival"]
+    volumes = steps_ml(planned_ml(simulation) or float(arrival.array.max()))
+    printed = on_paper(volumes)
+    told = [step_text(simulation, v) for v in volumes]
+    return Picture(
+        "cement_fill",
+        "How the cement spreads",
+        "Where it has come when so much has been injected, with the numbers that are most likely. Planes of the "
+        "vertebra's own frame through the needle's tip; what leaks beside them is not in the picture.",
+        f"Cement over the CT in an axial, a coronal and a sagittal plane through the needle's tip, after "
+        f"{', '.join(f'{v:.3g}' for v in volumes)} mL. {_SIDES} At the end: {told[-1]}",
+        strip(simulation.plan, arrival, printed),
+        wide=True,
+        slides=slides(simulation.plan, arrival, volumes, told),
+    )
+
+
+def step_text(simulation: Simulation, volume_ml: float) -> str:
+    """What is so when so much has been injected: "3.0 mL after 90 s, 186 kPa at the tip. Leaked: nothing."."""
+    series = simulation.series.get("injection") or {}
+    injected = np.asarray(series.get("injected_ml", ()), float)
+    if len(injected) < 2:
+        return f"{volume_ml:.3g} mL injected."
+
+    def at(name: str) -> float | None:
+        return float(np.interp(volume_ml, injected, np.asarray(series[name], float))) if name in series else None
+
+    seconds, tip, syringe, leaked = (at(n) for n in ("time_s", "tip_kpa", "driving_kpa", "leaked_ml"))
+    parts = [f"{volume_ml:.3g} mL injected" + ("" if seconds is None else f" after {duration(seconds)}")]
+    parts += [f"{tip:.0f} kPa at the tip"] if tip is not None else []
+    parts += [f"{syringe:.0f} kPa at the syringe"] if syringe is not None else []
+    lost = "" if leaked is None else f" Leaked: {f'{leaked:.2f} mL' if leaked >= 0.005 else 'nothing'}"
+    where = _begun(simulation, volume_ml) if leaked is not None and leaked >= 0.005 else ()
+    return f"{', '.join(parts)}.{lost}{f', {chr(44).join(where)}' if where else ''}{'.' if lost else ''}"
+
+
+def _begun(simulation: Simulation, volume_ml: float) -> tuple[str, ...]:
+    """Where cement has leaked to by then."""
+    series = simulation.series.get("leaks") or {}
+    pairs = zip(series.get("leads_to", ()), series.get("starts_at_ml", ()), strict=True)
+    return tuple(dict.fromkeys(place_words(to) for to, start in pairs if start is not None and start <= volume_ml))
+
+
+def _rates(found: tuple[Leak, ...]) -> Picture:
+    values = "; ".join(
+        f"{route_words(leak.route)} {percent_words(leak.probability)}" for leak in found if leak.probability
+    )
+    kinds = "; ".join(dict.fromkeys(leak.probability.interval for leak in found if leak.probability))
+    return Picture(
+        "leak_probability",
+        "How often it leaks, and where to",
+        f"Circle: share of the computed injections, with its interval{f' ({kinds})' if kinds else ''}. Diamond: what "
+        "others found in patients, for comparison.",
+        f"Probability of a leak by route: {values}.",
+        rates_picture(found),
+        wide=True,
+    )
+
+
+def _risk(simulation: Simulation) -> Picture:
+    series, planned = simulation.series["leak_risk"], planned_ml(simulation)
+    passed = "; ".join(
+        f"{route_words(name)} at {ml:.1f} mL"
+        for name in series
+        if name not in ("volume_ml", ANY) and (ml := passes_at_ml(series, name, RISK_PERCENT)) is not None
+    )
+    return Picture(
+        "leak_risk",
+        "Risk of a leak against the injected volume",
+        f"{RISK_PERCENT:.0f} % (dashed) is passed: {passed or 'by no route'}. It is a level to look at, not a limit "
+        "from a trial.",
+        f"Share of the computed injections that have leaked, against the injected volume; {RISK_PERCENT:.0f} % passed: "
+        f"{passed or 'by no route'}.{'' if planned is None else f' Planned: {planned:.1f} mL.'}",
+        risk_picture(series, planned),
+        wide=True,
+    )
+
+
+def _reach(simulation: Simulation) -> Picture:
+    return Picture(
+        "cement_reach",
+        "Where cement may get to",
+        "Share of the computed injections in which cement reaches a place; nothing is coloured below "
+        f"{100.0 * LEAST_REACH:.0f} %. The same planes as above.",
+        f"Probability that cement reaches each place, in colour over the CT. {_SIDES}",
+        reach_picture(simulation.plan, simulation.volumes["cement_reach"]),
+        wide=True,
+    )
+
+
+def _injection(simulation: Simulation) -> Picture:
+    series = simulation.series["injection"]
+    driving = max(series["driving_kpa"]) if "driving_kpa" in series else None
+    most = "" if driving is None else f" At most {driving:.0f} kPa at the syringe."
+    return Picture(
+        "injection",
+        "Pressure, viscosity and volume during the injection",
+        f"With the numbers that are most likely. Most of the syringe's pressure is spent in the cannula.{most}"
+        if driving is not None and "tip_kpa" in series and max(series["tip_kpa"]) < 0.5 * driving
+        else f"With the numbers that are most likely.{most}",
+        f"Pressure, viscosity, injected and leaked volume over time.{most}",
+        injection_picture(series),
+        wide=True,
+    )
+
+
+def _window(simulation: Simulation) -> Picture:
+    found = named(simulation)
+    start, end = (found[n].value if n in found else None for n in ("working_window_start", "working_window_end"))
+    told = "" if start is None or end is None else f" It can be injected from {start:.1f} to {end:.1f} min."
+    method = found["working_window_start"].method if "working_window_start" in found else ""
+    return Picture(
+        "working_window",
+        "When the cement can be injected",
+        f"Viscosity from the start of mixing; bar: the working window.{f' {sentence(method)}.' if method else ''}",
+        f"Viscosity against the minutes from mixing.{told}",
+        window_picture(simulation.series["viscosity"], start, end),
+        wide=True,
+    )
+
+
+def _temperature(simulation: Simulation) -> Picture:
+    series = simulation.series["temperature"]
+    peaks = "; ".join(
+        f"{title(n.removesuffix('_c')).lower()} {number(max(series[n]))} °C" for n in series if n != "time_s"
+    )
+    return Picture(
+        "temperature",
+        "Heat while it sets",
+        f"Highest: {peaks}. Dashed: {MARKED_C[0]:.0f} and {MARKED_C[1]:.0f} °C.",
+        f"Temperature over time. Highest: {peaks}.",
+        temperature_picture(series),
+        wide=True,
+    )

@@ -1,0 +1,402 @@
+"""What is told of an injection: every number once, left on the left, and a slider that needs nobody."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import trocar
+from trocar.anatomy.levels import Level
+from trocar.anatomy.phantom import phantom
+from trocar.anatomy.phantom_spec import PhantomSpec
+from trocar.case import Case
+from trocar.geometry import Side
+from trocar.measure import Measure
+from trocar.procedures.vertebroplasty import Vertebroplasty
+from trocar.reporting import cement, cement_answers, cement_charts, cement_pictures, cement_planes
+from trocar.reporting.content import Badge, Chapter, Table
+from trocar.reporting.html import html
+from trocar.reporting.pdf import pdf
+from trocar.reporting.report import Report, report
+from trocar.reporting.slides import Slides, path_data
+from trocar.treatment import Plan, Simulation
+
+from .injected import INJECTED_ML, LEAKS_FROM_ML, make_arrival, make_injected
+from .test_html import Checker
+
+
+@pytest.fixture(scope="module")
+def planned() -> Plan:
+    drawn = phantom(PhantomSpec(levels=(Level.L1, Level.L2), focus=Level.L1, voxel_mm=(2.0, 1.0, 1.0), noise_hu=0.0))
+    anatomy = trocar.read_anatomy(drawn.labels, on=drawn.ct, scheme="totalseg-v2")
+    return trocar.plan(anatomy, Vertebroplasty(level=Level.L1))
+
+
+@pytest.fixture(scope="module")
+def injected(planned: Plan) -> Simulation:
+    return make_injected(planned)
+
+
+@pytest.fixture(scope="module")
+def made(planned: Plan, injected: Simulation) -> Report:
+    return report(Case("c-0042", planned, injected))
+
+
+@pytest.fixture(scope="module")
+def told(made: Report) -> Chapter:
+    return made.chapters[0]
+
+
+@pytest.fixture(scope="module")
+def unseen(injected: Simulation) -> Chapter:
+    """The chapter of a simulation that was read back without its images."""
+    return cement.chapter(replace(injected, plan=replace(injected.plan, images=None), volumes={}))
+
+
+def _table(told: Chapter, title: str) -> Table:
+    (found,) = [t for t in told.tables if t.title == title]
+    return found
+
+
+def _slides(told: Chapter) -> Slides:
+    (found,) = [p.slides for p in told.pictures if p.slides]
+    return found
+
+
+# --- what is told -------------------------------------------------------------------------------
+
+
+def test_cement_that_flowed_has_a_chapter_and_cement_that_was_put_there_none(
+    made: Report, plan: Plan, simulation: Simulation
+):
+    assert [c.title for c in made.chapters] == ["Where the cement goes", "Bone that carries load"]
+    still = report(Case("c-0042", plan, replace(simulation, plan=replace(plan, images=None))))
+    assert [c.title for c in still.chapters] == ["Bone that carries load"]
+
+
+def test_the_first_page_has_the_spread_the_two_likeliest_leaks_and_the_window(made: Report, told: Chapter):
+    assert told.headline == (
+        "3.8 mL fills 14 % of the body, 21 % of it beyond the midline; leaks most often: disc 19 % (12 to 28), "
+        "epidural 11 % (6 to 18); inject 5.5 to 12.0 min after mixing."
+    )
+    page = html(made)
+    assert page.index(told.headline) < page.index("Not checked") < page.index('id="where-the-cement-goes"')
+
+
+def test_the_lead_says_where_how_often_and_what_a_probability_is_not(told: Chapter):
+    assert "The planned 4.0 mL takes 2 min; 3.8 mL of cement lies in the vertebra, 14 % of the body." in told.lead
+    assert "Its middle lies 6.4 mm to the left of the body's, and it ends 4.6 mm from the posterior wall." in told.lead
+    assert (
+        "Cement leaves the bone in 31 % (22 to 41) of the computed injections, most often into a disc, 19 % (12 to 28) "
+        "and into the canal, 11 % (6 to 18); published: 33 % (27 to 40)." in told.lead
+    )
+    assert "The risk of a leak into the canal passes 5 % at 2.6 mL." in told.lead
+    assert "not a rate among patients" in told.lead
+    assert "a shape" not in told.lead
+
+
+def test_no_measure_is_lost_and_none_is_told_in_both_chapters(made: Report, injected: Simulation):
+    ours = [m for m in injected.measures if cement_answers.of_cement(m)]
+    bone = cement_answers.without_cement(injected).measures
+    assert {m.name for m in ours} | {m.name for m in bone} == {m.name for m in injected.measures}
+    assert [m.name for m in bone] == ["stiffness_as_is", "stiffness_augmented", "tilt_forward_as_is"]
+    cells = [str(c) for c in _cells(made.chapters[1])]
+    assert not any("leak" in c.lower() or "working window" in c.lower() for c in cells)
+    odd = Measure("leak_of_another_kind", 3.25, "mL", method="So")
+    more = cement.chapter(replace(injected, measures=(*injected.measures, odd)))
+    assert _table(more, "Also computed of the cement").rows == (("Leak of another kind", "3.2 mL", "So"),)
+    assert not any(t.title == "Also computed of the cement" for t in made.chapters[0].tables)
+
+
+def _cells(chapter: Chapter) -> list[object]:
+    return [cell for t in chapter.tables for row in t.rows for cell in row]
+
+
+def test_findings_stand_in_one_chapter_each_and_a_caution_on_the_first_page(made: Report):
+    ours, bone = ([c.text for c in chapter.concerns] for chapter in made.chapters)
+    assert ours == ["Stop at 3.1 mL: the epidural probability passes 5 % there."]
+    assert bone == ["No phantom was scanned: density rests on fat and muscle."]
+    assert ours[0] in [c.text for c in made.concerns]
+
+
+def test_leaks_stand_beside_what_others_published(told: Chapter):
+    table = told.tables[0]
+    assert table.title == "How often it leaks"
+    assert [row[0] for row in table.rows] == ["Any leak", "Disc", "Epidural", "Venous", "Arterial"]
+    assert table.rows[0][1:] == ("31 % (22 to 41)", "–", "33 % (27 to 40)", "Al-Ali 2010, 357 vertebrae")
+    assert table.rows[2][1:3] == ("11 % (6 to 18)", "0.2 (0.05 to 0.6) mL")
+    assert table.rows[4][1] == "0 % (0 to 4)"
+    assert "95 % by bootstrap of 100 draws" in table.remark
+
+
+def test_a_rate_that_only_others_have_is_still_told(injected: Simulation):
+    rate = Measure("leak_rate_foraminal_published", 4.0, "%", method="A series")
+    more = cement.chapter(replace(injected, measures=(*injected.measures, rate)))
+    assert more.tables[0].rows[-1] == ("Foraminal", "–", "–", "4 %", "A series")
+
+
+def test_ways_that_were_seen_are_told_apart_and_stand_first(told: Chapter):
+    table = _table(told, "Ways out of the bone")
+    known = [row[2] for row in table.rows]
+    assert [b.word for b in known if isinstance(b, Badge)] == ["seen", "expected", "expected"]
+    assert len({b.symbol for b in known if isinstance(b, Badge)}) == 2
+    assert [row[0] for row in table.rows][1:] == ["Crack in the upper endplate", "Basivertebral foramen"]  # by distance
+
+
+def test_what_would_change_it_has_its_difference_with_its_interval(told: Chapter):
+    rows = _table(told, "What would change it").rows
+    assert rows[0][5] == "–"
+    assert [row[5] for row in rows[1:]] == ["−16 (−25 to −7)", "−7 (−15 to +2)", "−9 (−17 to −1)"]
+
+
+def test_goals_have_their_direction_in_words(told: Chapter):
+    values = [row[1] for row in _table(told, "How the body is filled").rows]
+    assert values[:6] == [
+        "3.8 mL",
+        "14.2 %",
+        "6.4 mm to the left",
+        "2.1 mm forwards",
+        "0.3 mm towards the head",
+        "21.0 %",
+    ]
+
+
+def test_heat_has_a_row_for_each_region_and_a_tumour_is_not_called_controlled(told: Chapter, injected: Simulation):
+    table = _table(told, "Heat while it sets")
+    assert table.rows[1] == ("Posterior wall", "46.5", "4.1", "0.0", "31")
+    assert str(table.rows[3][4]).startswith("more than 10")
+    assert "not tumour control" in table.remark
+    other = tuple(m for m in injected.measures if "tumour" not in m.name)
+    assert "tumour" not in _table(cement.chapter(replace(injected, measures=other)), "Heat while it sets").remark
+
+
+def test_the_terminal_is_told_in_a_few_lines(injected: Simulation):
+    lines = cement.lines(injected)
+    assert "Any leak: 31 % (22 to 41), published 33 % (27 to 40)" in lines
+    assert "Inject 5.5 to 12.0 min after mixing." in lines
+    assert len(lines) < 15
+
+
+def test_without_images_there_are_curves_and_tables_and_no_planes(unseen: Chapter, told: Chapter):
+    names = [p.name for p in unseen.pictures]
+    assert names == ["leak_probability", "leak_risk", "injection", "working_window", "temperature"]
+    assert {p.name for p in told.pictures} - set(names) == {"cement_fill", "cement_reach"}
+    assert [t.title for t in unseen.tables] == [t.title for t in told.tables]
+
+
+@pytest.mark.parametrize("kept", ["injection", "leaks", "ways_out", "leak_risk", "leak_changes", "temperature", "none"])
+def test_what_is_missing_is_left_out(injected: Simulation, kept: str):
+    few = replace(
+        injected,
+        plan=replace(injected.plan, images=None),
+        volumes={},
+        series={n: s for n, s in injected.series.items() if n == kept},
+        measures=tuple(m for m in injected.measures if m.name == "leak_probability_any"),
+    )
+    made = cement.chapter(few)
+    assert made.tables[0].rows == (("Any leak", "31 % (22 to 41)", "–", "–", "–"),)
+    assert "None" not in made.lead + made.headline
+
+
+# --- the planes ---------------------------------------------------------------------------------
+
+
+def _axial_middle(slides: Slides, step: int) -> float:
+    """Mean column of the cement's outline in the first third of the picture, from that third's middle."""
+    numbers = re.findall(r"([\d.]+) ([\d.]+)", slides.steps[step].areas[0].path)
+    x = np.array([float(a) for a, _ in numbers])
+    edge = slides.width / 3.0
+    return float(x[x < edge].mean() - edge / 2.0)
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_cement_on_the_patients_left_is_drawn_on_the_right(planned: Plan, side: Side):
+    view = cement_planes.tip_planes(planned)[0]
+    assert view.letters[:2] == ("R", "L")
+    slides = cement_planes.slides(planned, make_arrival(planned, side), [4.0], ["all"])
+    assert side.sign * _axial_middle(slides, 0) > 10.0
+    strip = cement_planes.strip(planned, make_arrival(planned, side), [4.0])
+    pink = _pink(strip)[: cement_planes.edge_of(1)]
+    columns = np.flatnonzero(pink.any(axis=0))
+    assert side.sign * (columns.mean() - cement_planes.edge_of(1) / 2.0) > 10.0
+
+
+def _pink(png: bytes) -> np.ndarray:
+    """Where a picture has the colour of cement."""
+    rgb = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
+    return (rgb[..., 0] > 200) & (rgb[..., 1] < 150) & (rgb[..., 2] > 170)
+
+
+def test_the_planes_pass_through_the_tip(planned: Plan):
+    (tip,) = [t.target_mm for t in planned.best.trajectories]
+    for view in cement_planes.tip_planes(planned):
+        assert abs(view.project(tip)[2]) < 1e-6
+        assert view.holds(tip)
+
+
+def test_the_steps_grow_to_all_that_was_injected(told: Chapter):
+    slides = _slides(told)
+    assert [s.name for s in slides.steps] == ["0.5", "1", "1.5", "2", "2.5", "3", "3.5", "4"]
+    spans = [np.ptp([float(x) for x, _ in re.findall(r"([\d.]+) ([\d.]+)", s.areas[0].path)]) for s in slides.steps]
+    assert spans == sorted(spans)
+    assert "4 mL injected after 2 min, 284 kPa at the tip, 1440 kPa at the syringe." in slides.steps[-1].text
+    assert slides.steps[-1].text.endswith("Leaked: 0.22 mL, into the canal.")
+    assert slides.steps[0].text.endswith("Leaked: nothing.")
+
+
+def test_cement_outside_the_bone_is_drawn_apart_once_it_is_there(told: Chapter):
+    labels = [[a.stroke.label for a in s.areas] for s in _slides(told).steps]
+    volumes = [float(s.name) for s in _slides(told).steps]
+    assert all(
+        ("cement outside the bone" in names) is (v >= LEAKS_FROM_ML) for names, v in zip(labels, volumes, strict=True)
+    )
+    assert cement_planes.OUTSIDE.colour != cement_planes.CEMENT.colour
+
+
+def test_the_reach_is_brightest_where_cement_always_gets(planned: Plan, injected: Simulation):
+    drawn = Image.open(io.BytesIO(cement_planes.reach_picture(planned, injected.volumes["cement_reach"]))).convert(
+        "RGB"
+    )
+    rgb = np.asarray(drawn).astype(int)[: cement_planes.edge_of(3), : cement_planes.edge_of(3)]
+    yellow = (rgb[..., 0] > 180) & (rgb[..., 1] > 160) & (rgb[..., 2] < 90)
+    assert np.flatnonzero(yellow.any(axis=0)).mean() > cement_planes.edge_of(3) / 2.0  # on the patient's left
+
+
+@pytest.mark.parametrize(
+    ("total", "expected"),
+    [
+        (4.0, (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0)),
+        (3.6, (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.6)),
+        (0.4, (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4)),
+        (10.0, (1.5, 3.0, 4.5, 6.0, 7.5, 9.0, 10.0)),
+    ],
+)
+def test_steps_are_round_and_end_with_all_of_it(total: float, expected: tuple[float, ...]):
+    assert cement_planes.steps_ml(total) == expected
+
+
+def test_paper_has_four_of_the_steps_and_the_last():
+    assert cement_planes.on_paper((1.0, 2.0, 3.0)) == (1.0, 2.0, 3.0)
+    assert cement_planes.on_paper(tuple(range(1, 9))) == (2, 4, 6, 8)
+    assert cement_planes.on_paper(tuple(range(1, 7)))[-1] == 6
+
+
+def test_two_tips_share_the_axial_and_the_coronal_plane(planned: Plan):
+    (one,) = planned.best.trajectories
+    frame = planned.anatomy.vertebra(Level.L1).frame
+    other = replace(one, target_mm=one.target_mm + 10.0 * frame.left + 4.0 * frame.superior)
+    both = replace(planned, options=(replace(planned.best, trajectories=(one, other)),))
+    axial, _, sagittal = cement_planes.tip_planes(both)
+    assert [round(abs(axial.project(t.target_mm)[2]), 6) for t in (one, other)] == [2.0, 2.0]
+    assert "through the tips" in axial.title
+    assert sagittal.title == f"Sagittal, through the {one.side.value} tip"
+    assert abs(sagittal.project(one.target_mm)[2]) < 1e-6
+
+
+# --- the page -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def page(made: Report) -> str:
+    return html(made)
+
+
+def test_the_slider_asks_nobody_and_stands_at_the_end_without_script(page: str, told: Chapter):
+    checker = Checker()
+    checker.feed(page)
+    checker.close()
+    assert checker.open == []
+    assert all(load.startswith(("data:image/png;base64,", "#")) for load in checker.loads)
+    assert not re.search(r"url\(|@import|https?://|fetch\(|import ", page.replace("http://www.w3.org/2000/svg", ""))
+    steps = re.findall(r'<g class="step( off)?"', page)
+    assert steps == [" off"] * 7 + [""]
+    assert '<div class="slider" hidden>' in page
+    assert f'<p class="at" aria-live="polite">{_slides(told).steps[-1].text}</p>' in page
+    assert re.search(r'<label>Injected, mL<input type="range" min="0" max="7" step="1" value="7"></label>', page)
+
+
+def test_the_ground_is_embedded_once_and_a_page_without_slider_has_no_script(page: str, made: Report, plan: Plan):
+    assert page.count("<script>") == 1
+    assert page.count("<image ") == 1
+    assert "<script" not in html(report(plan))
+    assert made.moves
+
+
+def test_names_of_ways_are_text_and_not_markup(made: Report, injected: Simulation):
+    series = {**injected.series, "leaks": {**injected.series["leaks"], "leads_to": ['<b>"disc"']}}
+    page = html(replace(made, pictures=(), chapters=(cement.chapter(replace(injected, series=series)),)))
+    assert '<b>"disc' not in page
+    assert "&lt;b&gt;" in page
+
+
+def test_every_figure_has_words_and_a_name_of_its_own(made: Report, told: Chapter):
+    assert all(p.alt and p.caption and p.title for p in told.pictures)
+    names = [p.name for c in made.chapters for p in c.pictures]
+    assert len(set(names)) == len(names)
+    assert set(names) <= made.figures.keys()
+
+
+def test_the_pdf_has_the_strip_of_four_volumes(made: Report):
+    assert pdf(made).startswith(b"%PDF")
+    strip = Image.open(io.BytesIO(made.figures["cement_fill"]))
+    four, three = cement_planes.edge_of(4), 3
+    assert strip.size[1] == three * four + (three - 1) * cement_planes.GAP + cement_planes.STRIP
+
+
+# --- the parts ----------------------------------------------------------------------------------
+
+
+def test_where_a_risk_passes_a_level():
+    series = {"volume_ml": [1.0, 2.0, 3.0], "disc": [0.0, 0.02, 0.1], "venous": [0.2, 0.3, 0.4]}
+    assert cement_answers.passes_at_ml(series, "disc", 6.0) == pytest.approx(2.5)
+    assert cement_answers.passes_at_ml(series, "venous", 5.0) == 1.0
+    assert cement_answers.passes_at_ml(series, "disc", 11.0) is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(45.2, "45 s"), (120.0, "2 min"), (125.0, "2 min 5 s"), (59.7, "1 min"), (0.0, "0 s")]
+)
+def test_durations_read_as_people_say_them(seconds: float, words: str):
+    assert cement_answers.duration(seconds) == words
+
+
+def test_probabilities_read_alike_as_share_and_as_percent():
+    share = Measure("leak_probability_any", 0.31, "1", 0.22, 0.41)
+    assert cement_answers.percent_words(share) == "31 % (22 to 41)"
+    assert cement_answers.whole(0.3) == "0.3"
+    assert cement_answers.whole(0.0) == "0"
+
+
+def test_a_route_is_known_by_its_name_and_by_its_value():
+    assert cement_answers.route_words("anterior") == "anterior paravertebral"
+    assert cement_answers.route_words("anterior_paravertebral") == "anterior paravertebral"
+    assert cement_answers.route_words("any") == "any leak"
+    assert cement_answers.place_words("epidural") == "into the canal"
+
+
+def test_a_planned_volume_is_read_from_the_injection_or_from_the_map(injected: Simulation):
+    assert cement_answers.planned_ml(injected) == INJECTED_ML
+    mapped = replace(injected, series={})
+    assert cement_answers.planned_ml(mapped) == pytest.approx(INJECTED_ML, abs=0.01)
+    assert cement_answers.planned_ml(replace(injected, series={}, volumes={})) is None
+
+
+def test_a_step_says_only_what_is_known(injected: Simulation):
+    bare = replace(injected, series={"injection": {"injected_ml": [0.0, 2.0], "time_s": [0.0, 60.0]}})
+    assert cement_pictures.step_text(bare, 1.0) == "1 mL injected after 30 s."
+    assert cement_pictures.step_text(replace(injected, series={}), 1.0) == "1 mL injected."
+
+
+def test_path_data_closes_every_line():
+    square = np.array([[0.0, 0.0], [2.0, 0.0], [2.0, 2.0]])
+    assert path_data([square, square + 1.0]) == "M0.0 0.0L2.0 0.0L2.0 2.0ZM1.0 1.0L3.0 1.0L3.0 3.0Z"
+
+
+def test_a_missing_number_leaves_a_gap_in_a_curve_and_does_not_break_it():
+    series = {"time_s": [0.0, 60.0, 120.0], "canal_c": [37.0, None, 39.0], "posterior_wall_c": [37.0, 44.0, 43.0]}
+    assert cement_charts.temperature_picture(series).startswith(b"\x89PNG")

@@ -1,16 +1,8 @@
-"""Pressure in a spherical cavity: an elastic wall, one that yields, and cellular bone that is crushed and compacted.
+"""Pressure in a spherical cavity of cellular bone, which is crushed and compacted; and the forces of a pressure.
 
-Elastic-perfectly-plastic solid (Hill R. The Mathematical Theory of Plasticity. Clarendon, Oxford 1950, chapter V),
-inner radius ``a``, outer ``b`` (infinite unless given), yield stress ``Y``, plastic out to ``c``::
-
-    elastic       u(a) = p a (1 + nu) / (2 E)
-    first yield   p = 2 Y / 3
-    plastic       p = 2 Y / 3 (1 + 3 ln(c / a))
-    limit         p = 2 Y / 3 (1 + ln(E / (3 (1 - nu) Y)))     grown from a far smaller radius
-
-Cellular bone does not flow round the cavity. Its cells collapse at a plateau stress until their walls touch, and do not
-spread sideways meanwhile (Gibson LJ, Ashby MF. Cellular Solids, 2nd ed. Cambridge 1997); the marrow is squeezed out.
-Whatever volume the cavity gains, compaction of a shell around it gives: that fixes the shell's radius.
+Cellular bone does not flow round the cavity as a metal does. Its cells collapse at a plateau stress until their walls
+touch, and do not spread sideways meanwhile (Gibson LJ, Ashby MF. Cellular Solids, 2nd ed. Cambridge 1997); the marrow
+is squeezed out. Whatever volume the cavity gains, compaction of a shell around it gives: that fixes the shell's radius.
 
 Lengths are millimetres, stresses and moduli megapascals, volumes mm3.
 """
@@ -23,7 +15,6 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 
 from trocar.measure import Range
 from trocar.physics.solid import Boundary
@@ -40,93 +31,6 @@ def _positive(**values: float) -> None:
     for name, value in values.items():
         if not (math.isfinite(value) and value > 0.0):
             raise ValueError(f"{name}={value:g} must be a positive number.")
-
-
-def _outside(radius_mm: float, outer_mm: float) -> float:
-    """(radius / outer)^3; raises ``ValueError`` where the outer surface does not lie outside."""
-    if not outer_mm > radius_mm:
-        raise ValueError(f"outer_mm={outer_mm:g} must be greater than the radius {radius_mm:g} mm inside it.")
-    return (radius_mm / outer_mm) ** 3
-
-
-@dataclass(frozen=True)
-class Ductile:
-    """An elastic-perfectly-plastic solid: von Mises and Tresca agree around a sphere."""
-
-    young_mpa: float
-    yield_mpa: float
-    poisson: float = 0.3
-
-    def __post_init__(self) -> None:
-        _positive(young_mpa=self.young_mpa, yield_mpa=self.yield_mpa)
-        POISSON_RANGE.check("poisson", self.poisson, "a ductile solid")
-
-    def elastic_displacement_mm(self, pressure_mpa: float, radius_mm: float, outer_mm: float = math.inf) -> float:
-        """How far the wall of a cavity moves while nothing yields; the outer surface is free."""
-        share = _outside(radius_mm, outer_mm)
-        nu = self.poisson
-        inner = (1.0 - 2.0 * nu) * share + (1.0 + nu) / 2.0
-        return pressure_mpa * radius_mm * inner / (self.young_mpa * (1.0 - share))
-
-    def first_yield_mpa(self, radius_mm: float = 1.0, outer_mm: float = math.inf) -> float:
-        """The pressure at which the wall begins to yield."""
-        return 2.0 / 3.0 * self.yield_mpa * (1.0 - _outside(radius_mm, outer_mm))
-
-    def plastic_pressure_mpa(self, radius_mm: float, plastic_mm: float, outer_mm: float = math.inf) -> float:
-        """The pressure at which bone is plastic out to the radius ``plastic_mm``."""
-        if plastic_mm < radius_mm:
-            raise ValueError(f"plastic_mm={plastic_mm:g} lies inside the cavity of radius {radius_mm:g} mm.")
-        share = 1.0 if plastic_mm == outer_mm else _outside(plastic_mm, outer_mm)
-        return 2.0 / 3.0 * self.yield_mpa * (1.0 + 3.0 * math.log(plastic_mm / radius_mm) - share)
-
-    def plastic_radius_mm(self, pressure_mpa: float, radius_mm: float, outer_mm: float = math.inf) -> float:
-        """How far out a pressure makes the solid plastic; the cavity's radius where it does not yield.
-
-        Raises ``ValueError`` for a pressure that no finite wall bears.
-        """
-        if pressure_mpa <= self.first_yield_mpa(radius_mm, outer_mm):
-            return radius_mm
-        free = radius_mm * math.exp((1.5 * pressure_mpa / self.yield_mpa - 1.0) / 3.0)
-        if math.isinf(outer_mm):
-            return free
-        bearable = self.plastic_pressure_mpa(radius_mm, outer_mm, outer_mm)
-        if pressure_mpa >= bearable:
-            raise ValueError(f"pressure_mpa={pressure_mpa:g} bursts the wall, which bears {bearable:g} MPa.")
-        return float(
-            brentq(lambda c: self.plastic_pressure_mpa(radius_mm, c, outer_mm) - pressure_mpa, radius_mm, outer_mm)
-        )
-
-    def displacement_mm(self, pressure_mpa: float, radius_mm: float, outer_mm: float = math.inf) -> float:
-        """How far the wall moves, elastic or plastic; small strains (Hill's equation for ``u``)."""
-        if pressure_mpa <= self.first_yield_mpa(radius_mm, outer_mm):
-            return self.elastic_displacement_mm(pressure_mpa, radius_mm, outer_mm)
-        nu, plastic = self.poisson, self.plastic_radius_mm(pressure_mpa, radius_mm, outer_mm)
-        volume = (1.0 - nu) * (plastic / radius_mm) ** 3
-        shrink = 2.0 / 3.0 * (1.0 - 2.0 * nu) * 1.5 * pressure_mpa / self.yield_mpa
-        return self.yield_mpa * radius_mm / self.young_mpa * (volume - shrink)
-
-    def grown_pressure_mpa(self, growth: float) -> float:
-        """The pressure in a cavity that grew to ``growth`` times its first radius, in an infinite solid.
-
-        Finite strains in the plastic part, small ones outside; exact to the first order of Y/E for an incompressible
-        solid. Before the wall yields it is the elastic pressure of ``ln(growth)``.
-        """
-        if not growth >= 1.0:
-            raise ValueError(f"growth={growth:g} must be at least 1: a cavity that grew.")
-        swept = self._stiffness_ratio * (1.0 - growth**-3)
-        if swept <= 1.0:
-            return 2.0 * self.young_mpa / (1.0 + self.poisson) * math.log(growth)
-        return 2.0 / 3.0 * self.yield_mpa * (1.0 + math.log(swept))
-
-    @property
-    def limit_pressure_mpa(self) -> float:
-        """The pressure that grows a cavity without end. Bishop RF, Hill R, Mott NF. Proc Phys Soc 1945;57:147-159."""
-        return 2.0 / 3.0 * self.yield_mpa * (1.0 + math.log(self._stiffness_ratio))
-
-    @property
-    def _stiffness_ratio(self) -> float:
-        """(c / a)^3 of a cavity that grew from nothing."""
-        return self.young_mpa / (3.0 * (1.0 - self.poisson) * self.yield_mpa)
 
 
 def densification_strain(relative_density: float) -> float:

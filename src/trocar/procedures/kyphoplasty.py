@@ -46,7 +46,6 @@ class Kyphoplasty(BoneAccess):
     references: ClassVar[tuple[str, ...]] = (
         "Belkoff SM, Mathis JM, Fenton DC, et al. An ex vivo biomechanical evaluation of an inflatable bone tamp used "
         "in the treatment of compression fracture. Spine 2001;26(2):151-156. doi:10.1097/00007632-200101150-00008",
-        "Hill R. The Mathematical Theory of Plasticity. Oxford: Clarendon Press 1950, chapter V.",
         "Gibson LJ, Ashby MF. Cellular Solids: Structure and Properties. 2nd ed. Cambridge University Press 1997.",
         "Wegrzyn J, Roux JP, Arlot ME, et al. Determinants of the mechanical behavior of human lumbar vertebrae after "
         "simulated mild fracture. J Bone Miner Res 2011;26(4):739-746.",

@@ -12,19 +12,18 @@ from trocar.geometry import Side
 from trocar.measure import Measure, Status
 from trocar.mechanics.answers import (
     Loaded,
-    ask,
     bounded,
     carriers,
     height_mm,
     load_share,
     press,
+    spread_text,
     stiffness,
     strain_energy,
     strained_most,
     strengths,
     under_law,
     variants,
-    with_intervals,
 )
 from trocar.mechanics.filling import central, inside, one_sided
 from trocar.mechanics.loads import Load
@@ -156,12 +155,16 @@ def test_the_height_is_the_bodys_without_caps() -> None:
 
 def test_left_and_right_answer_alike() -> None:
     model = augmented(vertebra(mm=4.0, noise=0.3), one_sided(vertebra(mm=4.0), Side.RIGHT, percent=10.0)).model
-    here, there = ask(model), ask(mirrored(model))
+    here, there = (_elastic(press(m)) for m in (model, mirrored(model)))
     assert [m.value for m in here] == pytest.approx([m.value for m in there], rel=1e-5)
     left, right = (
         press(m, d).stiffness for m, d in ((model, Load.BENDING_LEFT), (mirrored(model), Load.BENDING_RIGHT))
     )
     assert left == pytest.approx(right, rel=1e-5)
+
+
+def _elastic(loaded: Loaded) -> tuple[Measure, ...]:
+    return (stiffness(loaded), *strengths(loaded), strain_energy(loaded))
 
 
 def test_another_law_changes_bone_and_keeps_what_a_scenario_did() -> None:
@@ -197,7 +200,8 @@ def test_the_interval_is_what_the_limits_give() -> None:
     """Parallel columns of bone and cement: K = A / L (E_bone + E_cement) / 2 at both limits of the cement."""
     model = half(2)
     limits = {name: m for name, m in variants(model).items() if name.startswith("PMMA")}
-    (measure,) = with_intervals(model, lambda m: (stiffness(press(m)),), others=limits)
+    others = [(stiffness(press(m)),) for m in limits.values()]
+    (measure,) = bounded((stiffness(press(model)),), others, spread_text(limits))
     assert measure.low == pytest.approx(60.0 / 8.0 * 0.5 * (BONE + 2100.0), rel=1e-4)
     assert measure.high == pytest.approx(60.0 / 8.0 * 0.5 * (BONE + 3100.0), rel=1e-4)
     assert "PMMA 2100 MPa, PMMA 3100 MPa" in measure.interval

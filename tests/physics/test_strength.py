@@ -7,12 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trocar.physics.elasticity import deform
-from trocar.physics.solid import Boundary, Material, Solid
+from trocar.physics.solid import Material, Solid
 from trocar.physics.strength import (
-    Criterion,
     offset_strength_n,
-    pistoia_factor,
     section_rigidity,
     stiffness_strength_n,
 )
@@ -150,34 +147,3 @@ class TestSection:
             section_rigidity(solid, solid.filled, share=0.0)
         with pytest.raises(ValueError, match="yield_strain"):
             section_rigidity(solid, solid.filled).strength_n(0.002)
-
-
-class TestPistoia:
-    def test_a_free_bar_strained_by_a_thousandth_needs_seven_times_its_load(self) -> None:
-        solid = bar((8, 4, 4))
-        foot, top = np.zeros((2, *solid.nodes), bool)
-        foot[0], top[-1] = True, True
-        edge_i, edge_j = foot.copy(), foot.copy()
-        edge_i[:, :, 1:], edge_j[:, 1:, :] = False, False
-        held = Boundary.displace(edge_j, 1, 0.0) + Boundary.displace(edge_i, 2, 0.0)
-        pressed = Boundary.displace(foot, 0, 0.0) + Boundary.displace(top, 0, -0.008)
-        found = deform(solid, held + pressed, tolerance=1e-9)
-        assert found.effective_strain == pytest.approx(1e-3, rel=1e-5)
-        assert pistoia_factor(found.effective_strain) == pytest.approx(7.0, rel=1e-5)
-
-    def test_it_looks_at_the_most_strained_fiftieth_of_the_bone_alone(self) -> None:
-        strain = np.full(200, 0.001)
-        strain[:3] = 0.01
-        assert pistoia_factor(strain) == pytest.approx(7.0)
-        strain[:6] = 0.01
-        assert pistoia_factor(strain) == pytest.approx(0.7)
-        assert pistoia_factor(strain, np.arange(200) >= 6) == pytest.approx(7.0)
-
-    @pytest.mark.parametrize("strain", [[], [0.0, 0.0], [-1e-3, 1e-3], [np.nan]])
-    def test_it_refuses(self, strain: list[float]) -> None:
-        with pytest.raises(ValueError, match="strain"):
-            pistoia_factor(strain)
-
-    def test_it_says_that_it_is_not_for_vertebrae(self) -> None:
-        assert "not calibrated for vertebrae" in Criterion.PISTOIA.value
-        assert [c for c in Criterion if not c.calibrated] == [Criterion.PISTOIA]

@@ -239,16 +239,14 @@ LAWS: Mapping[str, BoneLaw] = MappingProxyType(
 DEFAULT_LAW = LAWS["kopperdahl-2002-power"]
 
 
-def spread_mpa(
-    density_g_cc: ArrayLike, kind: Density, unstandardised: bool = False
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def spread_mpa(density_g_cc: ArrayLike, kind: Density) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Lowest and highest modulus, MPa, that the laws give: the interval that the choice of a law leaves open.
 
-    Only laws from standardised tests count unless ``unstandardised``: protocols that differ spread the reported
-    modulus by 400 %, one protocol by 10 % (Öhman-Mägi et al., JOR Spine 4:e1176, 2021). The conversion between kinds
-    of density has its share in it, see :func:`converted`.
+    Only laws from standardised tests count: protocols that differ spread the reported modulus by 400 %, one protocol by
+    10 % (Öhman-Mägi et al., JOR Spine 4:e1176, 2021). The conversion between kinds of density has its share in it, see
+    :func:`converted`.
     """
-    some = [law.evaluate(density_g_cc, kind)[0] for law in LAWS.values() if law.standardised or unstandardised]
+    some = [law.evaluate(density_g_cc, kind)[0] for law in LAWS.values() if law.standardised]
     return np.min(some, axis=0), np.max(some, axis=0)
 
 

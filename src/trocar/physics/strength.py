@@ -1,4 +1,4 @@
-"""What load a bone bears, by stated criteria: three that are read side by side, and one that belongs to the wrist.
+"""What load a bone bears, by three stated criteria that are read side by side.
 
 None of them is the strength of the bone. They are three ways to turn an elastic model (or an elastic-plastic one) into
 a number that has been compared with crushed cadaver vertebrae, and where they disagree the disagreement is the answer.
@@ -27,8 +27,6 @@ SECTION_YIELD_STRAIN = 0.0084
 #: are hollow and tilted, so the first and last layers hold slivers of bone that no load passes through alone. Our
 #: choice; 0.6 to 0.9 find the same section in the published L2.
 WHOLE_SECTION = 0.75
-#: Effective strain and the share of the bone's volume above it at failure. Pistoia W, et al., Bone 30:842-848 (2002).
-PISTOIA_STRAIN, PISTOIA_VOLUME = 0.007, 0.02
 
 
 class Criterion(Enum):
@@ -37,12 +35,6 @@ class Criterion(Enum):
     STIFFNESS = "stiffness x 0.68 % of the height"
     OFFSET = "0.2 % offset on the load-displacement curve, bone elastic and then perfectly plastic"
     SECTION = "the weakest cross-section at the yield strain of trabecular bone, from the moduli alone"
-    PISTOIA = "2 % of the volume above an effective strain of 0.7 %: fitted to the wrist, not calibrated for vertebrae"
-
-    @property
-    def calibrated(self) -> bool:
-        """Whether it has been compared with crushed vertebrae."""
-        return self is not Criterion.PISTOIA
 
 
 def stiffness_strength_n(stiffness_n_mm: float, height_mm: float) -> float:
@@ -186,24 +178,6 @@ def _whole(solid: Solid, body: NDArray[np.bool_], share: float) -> NDArray[np.bo
     area = body.sum((1, 2))
     whole = area >= share * np.median(area[area > 0])
     return np.asarray(whole & (area > 0), np.bool_)
-
-
-def pistoia_factor(effective_strain: ArrayLike, where: NDArray[np.bool_] | None = None) -> float:
-    """What the applied load is to be multiplied by so that 2 % of the volume exceeds an effective strain of 0.7 %.
-
-    ``effective_strain`` is that of voxels of one size, ``where`` the bone among them (all of it by default). Pistoia W,
-    et al., Bone 30:842-848 (2002), fitted this to wrists crushed in a fall and scanned at 0.165 mm: it is **not
-    calibrated for vertebrae**, nor for millimetre voxels. It is here because other programs print it. Raises
-    ``ValueError`` where there is no voxel, or no strain.
-    """
-    strain = np.asarray(effective_strain, np.float64)
-    chosen = strain.reshape(-1) if where is None else strain[where]
-    if not len(chosen) or not np.all(np.isfinite(chosen)) or chosen.min() < 0.0:
-        raise ValueError("an effective strain needs at least one voxel, and is a number that is not negative.")
-    critical = float(np.quantile(chosen, 1.0 - PISTOIA_VOLUME))
-    if critical == 0.0:
-        raise ValueError("98 % of the voxels are not strained at all: no load was applied to them.")
-    return PISTOIA_STRAIN / critical
 
 
 def _check_positive(**values: float) -> None:

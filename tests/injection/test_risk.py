@@ -73,7 +73,8 @@ def test_a_limit_is_passed_where_the_line_crosses_it() -> None:
     assert passed_ml(volume, [0.0, 0.0, 0.1, 0.3], 0.05) == pytest.approx(1.5)
     assert passed_ml(volume, [0.0, 0.0, 0.1, 0.3], 0.10) == pytest.approx(2.0)
     assert passed_ml(volume, [0.2, 0.2, 0.2, 0.3], 0.10) == 0.0
-    assert passed_ml(volume, [0.0, 0.0, 0.02, 0.05], 0.05) is None
+    assert passed_ml(volume, [0.0, 0.0, 0.02, 0.05], 0.05) == 3.0
+    assert passed_ml(volume, [0.0, 0.0, 0.02, 0.04], 0.05) is None
 
 
 def test_stopping_is_asked_for_sooner_where_a_leak_may_cost_more() -> None:

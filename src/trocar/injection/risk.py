@@ -101,13 +101,12 @@ def _correlation(one: NDArray[np.bool_], two: NDArray[np.bool_]) -> float:
 
 
 def passed_ml(volume_ml: ArrayLike, probability: ArrayLike, limit: float) -> float | None:
-    """The volume at which a probability that never falls passes a limit, by straight lines; None where it never does.
+    """The volume at which a probability that never falls reaches a limit, by straight lines; None where it never does.
 
-    Both arrays are ``[node]``, the volumes rising. A probability that is above the limit from the first node on passes
-    it there.
+    Both arrays are ``[node]``, the volumes rising. A probability that is there from the first node on reaches it there.
     """
     volume, chance = np.asarray(volume_ml, np.float64), np.asarray(probability, np.float64)
-    above = np.flatnonzero(chance > limit)
+    above = np.flatnonzero(chance >= limit)
     if not above.size:
         return None
     n = int(above[0])

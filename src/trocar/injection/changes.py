@@ -1,0 +1,157 @@
+"""What another tip, volume, cement, pace or pause would change: the same draws, injected otherwise.
+
+The draws are shared between a plan and its changes (common random numbers), so that a difference is between two
+injections of the same bone and not between two samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from trocar.injection.ensemble import Counting, Kept, One, one, run, unheard
+from trocar.injection.outcome import Outcome
+from trocar.injection.risk import Difference, paired_difference
+from trocar.injection.run import Run
+from trocar.injection.site import Site
+from trocar.injection.ways_out import Route
+from trocar.measure import Finding, Severity
+from trocar.physics.cement import Cement
+
+#: What is tried unless a caller asks for something else (all ours): a pause half-way, half the pace, cement that has
+#: waited longer or shorter, and less of it.
+PAUSE_S, SLOWER, LATER_MIN, EARLIER_MIN, LESS_ML = 90.0, 0.5, 2.0, 1.0, (0.5, 1.0, 2.0)
+#: Routes with a column of their own.
+TOLD = (Route.EPIDURAL, Route.DISC, Route.VENOUS)
+_PERCENT = 100.0
+
+
+@dataclass(frozen=True)
+class Change:
+    """One row: probabilities of a leak (0 to 1), the paired difference of any leak to the plan, the cement that stays.
+
+    ``by_route`` has the routes of :data:`TOLD`; ``inside_ml`` is the median over the draws.
+    """
+
+    name: str
+    any_leak: float
+    by_route: tuple[float, ...]
+    difference: Difference
+    inside_ml: float
+
+
+@dataclass(frozen=True)
+class Changes:
+    """The plan in the first row, then what was tried; ``findings`` say what could not be."""
+
+    rows: tuple[Change, ...]
+    findings: tuple[Finding, ...] = ()
+
+    def series(self) -> dict[str, dict[str, list[str] | list[float]]]:
+        """``leak_changes`` as columns: percent, and percentage points with their 95 % interval."""
+        by_route = zip(*(row.by_route for row in self.rows), strict=True)
+        columns: dict[str, list[str] | list[float]] = {
+            "change": [row.name for row in self.rows],
+            "any_percent": [_PERCENT * row.any_leak for row in self.rows],
+        }
+        columns |= {
+            f"{r.name.lower()}_percent": [_PERCENT * p for p in shares]
+            for r, shares in zip(TOLD, by_route, strict=True)
+        }
+        columns["difference_points"] = [_PERCENT * row.difference.value for row in self.rows]
+        columns["low"] = [_PERCENT * row.difference.low for row in self.rows]
+        columns["high"] = [_PERCENT * row.difference.high for row in self.rows]
+        columns["cement_ml_median"] = [row.inside_ml for row in self.rows]
+        return {"leak_changes": columns}
+
+
+def usual_changes(
+    site: Site, tips_mm: Mapping[str, ArrayLike] | None = None, cements: Iterable[Cement] = ()
+) -> tuple[dict[str, Site], tuple[Finding, ...]]:
+    """What is worth trying, by name, and notes on what the site refuses.
+
+    ``tips_mm`` are the tips of other options of the plan by their names, ``cements`` others that are at hand.
+    """
+    wanted: dict[str, dict[str, object]] = {name: {"tips_mm": tips} for name, tips in (tips_mm or {}).items()}
+    wanted |= {f"{c.name} cement": {"cement": c} for c in cements if c.name != site.cement.name}
+    wanted |= {
+        f"{LATER_MIN:g} min later": {"minutes": site.minutes + LATER_MIN},
+        f"{EARLIER_MIN:g} min earlier": {"minutes": site.minutes - EARLIER_MIN},
+        f"{PAUSE_S:g} s pause half-way": {"pause_s": PAUSE_S},
+        "half the pace": {"rate_ml_min": SLOWER * site.rate_ml_min},
+    }
+    found, refused = {}, []
+    for name, fields in wanted.items():
+        try:
+            found[name] = replace(site, **fields)  # type: ignore[arg-type]
+        except ValueError as error:
+            refused.append(Finding(Severity.NOTE, f"Not compared: {name}.", str(error)))
+    return found, tuple(refused)
+
+
+def changes(
+    outcome: Outcome,
+    others: Mapping[str, Site],
+    less_ml: Iterable[float] = LESS_ML,
+    *,
+    workers: int = 1,
+    progress: Counting = unheard,
+    kept: Kept | None = None,
+    one: One = one,
+) -> Changes:
+    """The plan beside others with the same draws, and beside itself stopped earlier (which costs no run).
+
+    Draws that failed to compute in either are left out of the pair. ``progress`` counts the runs of all others.
+    """
+    planned = _row("as planned", outcome, outcome)
+    rows, count = [replace(planned, difference=Difference(0.0, 0.0, 0.0))], len(outcome.runs)
+    for less in less_ml:
+        if less < outcome.site.volume_ml:
+            rows.append(_stopped(outcome, outcome.site.volume_ml - less, f"{less:g} ml less"))
+    for n, (name, site) in enumerate(others.items()):
+
+        def counting(done: int, of: int, before: int = n * count) -> None:
+            progress(before + done, len(others) * count)
+
+        other = run(site, count, outcome.seed, workers, counting, kept, one)
+        rows.append(_row(name, outcome, other))
+    return Changes(tuple(rows))
+
+
+def _row(name: str, plan: Outcome, other: Outcome) -> Change:
+    return Change(
+        name,
+        other.share().value,
+        tuple(other.share([r]).value for r in TOLD),
+        paired_difference(*_pairs(plan, other)),
+        float(np.median([r.inside_ml for r in other.counted])),
+    )
+
+
+def _pairs(plan: Outcome, other: Outcome) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Whether each draw leaks in the plan and in the other, for the draws that were computed in both."""
+    first, second = ({r.number: leak for r, leak in zip(o.counted, o.leaking(), strict=True)} for o in (plan, other))
+    both = sorted(first.keys() & second.keys())
+    return np.array([first[n] for n in both]), np.array([second[n] for n in both])
+
+
+def _stopped(outcome: Outcome, at_ml: float, name: str) -> Change:
+    """The plan stopped at the last node that is no later than a volume."""
+    node = int(np.searchsorted(outcome.site.nodes_ml, at_ml + 1e-9, side="right")) - 1
+    leaking = outcome.leaking(node=node)
+    return Change(
+        name,
+        float(leaking.mean()),
+        tuple(float(outcome.leaking([r], node).mean()) for r in TOLD),
+        paired_difference(outcome.leaking(), leaking),
+        float(np.median([_inside_ml(r, node, outcome) for r in outcome.counted])),
+    )
+
+
+def _inside_ml(run: Run, node: int, outcome: Outcome) -> float:
+    """What stays in the bone when an injection is stopped at a node."""
+    planned = outcome.site.nodes_ml[node]
+    return float(min(planned, run.injected_ml) - run.leaked_ml[:, node].sum())

@@ -83,6 +83,18 @@ def test_the_classes_are_in_order_while_they_can_be_injected() -> None:
     assert (medium[together < 420.0] > low[together < 420.0]).all()
 
 
+def test_low_viscosity_cement_stays_thin_as_long_as_was_patented() -> None:
+    """Below 1000 poise up to the sixth or seventh minute at 20 degC: US patent 4341691 (1982)."""
+    minutes = np.linspace(3.7, 7.0, 20)
+    assert (LOW.viscosity_pa_s(60.0 * minutes * LOW.ageing(20.0), 1.0) < 100.0).all()
+
+
+def test_high_viscosity_cement_is_thick_and_sets_when_was_patented() -> None:
+    """500 Pa s at more than about 3:15 min after mixing, setting at about 13 min: US patent 7968616 (2011)."""
+    assert HIGH.age_at_s(500.0) == pytest.approx(195.0, abs=15.0)
+    assert HIGH.setting_time_s(23.0) == pytest.approx(13.0 * 60.0)
+
+
 @CEMENT
 @pytest.mark.parametrize("beyond", [-1.0, 1.0])
 def test_an_age_that_nobody_measured_is_refused_with_its_bounds(cement: Cement, beyond: float) -> None:
@@ -195,6 +207,13 @@ def test_in_bone_it_is_stiff_when_older_than_known_and_never_refuses(cement: Cem
     assert injectate.shear_index == cement.shear_index
     with pytest.raises(ValueError, match="asked nan min"):
         injectate.viscosity_pa_s(np.array([np.nan]), np.ones(1))
+
+
+def test_in_bone_coarse_numbers_do_not_push_an_age_beyond_the_last() -> None:
+    """Fields of age are float32, where 990.2 is more than 990.2."""
+    cement = replace(LOW, ages_s=(*LOW.ages_s[:-1], 990.2))
+    stiff = cement.in_bone(23.0, 37.0).viscosity_pa_s(np.full(3, 2e3, np.float32), np.ones(3, np.float32))
+    assert stiff == pytest.approx(SET_PA_S)
 
 
 # curing

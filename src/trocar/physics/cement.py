@@ -178,7 +178,7 @@ class InBone:
     def viscosity_pa_s(self, age_s: ArrayLike, shear_per_s: ArrayLike) -> NDArray[np.float64]:
         """Viscosity at ages (23 degC) and shear rates, arrays of one shape; refuses only not-a-number."""
         known = self.cement.valid_age_s
-        return self.cement.viscosity_pa_s(np.clip(age_s, known.low, known.high), shear_per_s)
+        return self.cement.viscosity_pa_s(np.clip(np.asarray(age_s, dtype=float), known.low, known.high), shear_per_s)
 
 
 def shear_rate_per_s(
@@ -234,8 +234,9 @@ _LOW = Cement(
     setting_s=840.0,
     monomer_share=_SIMPLEX_SHARE,
     source=f"{_CURVE}Products: {_HABIB}; doi 10.1186/s13018-020-01835-y, which calls the second one of high viscosity "
-    "once it has waited. Times: leaks less at 9.5 than at 3.5 min (Habib); in patients 5 to 8 min and later (Krebs et "
-    "al., Spine 30:E118, 2005). Setting: from memory, unverified. Monomer: as in Simplex P, its package insert.",
+    "once it has waited. Times: below 100 Pa s until 6 to 7 min at 20 degC (US patent 4341691); leaks less at 9.5 than "
+    "at 3.5 min (Habib); in patients 5 to 8 min and later (Krebs et al., Spine 30:E118, 2005). Setting: from memory, "
+    "unverified. Monomer: as in Simplex P, its package insert.",
 )
 _MEDIUM = Cement(
     name="medium viscosity",
@@ -256,8 +257,8 @@ _HIGH = Cement(
     shear_index=_INDEX,
     setting_s=780.0,
     monomer_share=_SPINE_SHARE,
-    source=f"{_CURVE}Product, and times: at 3.5 min it already leaks less than a thin cement at 9.5 ({_HABIB}). "
-    "Setting and monomer: from memory, unverified.",
+    source=f"{_CURVE}Product: {_HABIB}, where at 3.5 min it already leaks less than a thin cement at 9.5. Times, of "
+    "another: 500 Pa s at more than 3 min 15 s, set at 13 min (US patent 7968616). Monomer: from memory, unverified.",
 )
 #: Bone cements by name.
 CEMENTS: Mapping[str, Cement] = MappingProxyType({cement.name: cement for cement in (_LOW, _MEDIUM, _HIGH)})

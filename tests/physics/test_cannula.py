@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from trocar.physics.cannula import INJECTORS, tube_drop_pa, wall_shear_per_s
-from trocar.physics.cement import CEMENTS, STOPS_FLOWING_PA_S
+from trocar.physics.cement import CEMENTS, STOPS_FLOWING_PA_S, shear_rate_per_s
 
 #: mm and mm3/s: an 11 gauge cannula, 125 mm of it, and 3 ml a minute.
 RADIUS_MM, LENGTH_MM, FLOW_MM3_S = 1.194, 125.0, 50.0
@@ -85,6 +85,18 @@ def test_cement_takes_the_pressures_that_were_measured_in_patients() -> None:
     assert 1.7e6 < drops[-1] < 3.215e6
     unsheared = replace(cement, shear_index=1.0)
     assert tube_drop_pa(unsheared, RADIUS_MM, LENGTH_MM, FLOW_MM3_S, ages[-1]) > 3.0 * 3.215e6
+
+
+def test_nearly_all_of_the_pressure_is_lost_in_the_cannula() -> None:
+    """About 95 % at 4 ml a minute: Baroud & Steffen, Eur Spine J 14:474 (2005). Bone as a sphere about the tip."""
+    cement = CEMENTS["low viscosity"]
+    age, flow, permeability = cement.age_at_s(300.0), 4000.0 / 60.0, 0.04
+    radius = np.geomspace(RADIUS_MM, 13.0, 2001)
+    speed = flow / (4.0 * np.pi * radius**2)
+    shear = shear_rate_per_s(speed, permeability, 0.85, cement.shear_index)
+    gradient = cement.viscosity_pa_s(np.full_like(radius, age), shear) * speed / permeability
+    tube = tube_drop_pa(cement, RADIUS_MM, LENGTH_MM, flow, age)
+    assert tube / (tube + np.trapezoid(gradient, radius)) == pytest.approx(0.95, abs=0.03)
 
 
 def test_a_narrower_cannula_takes_more() -> None:

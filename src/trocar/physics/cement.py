@@ -2,8 +2,8 @@
 
 Ages are seconds at 23 degC since mixing; another temperature only makes them pass faster or slower. Viscosity is
 ``reference(age) (1 + (shear / plateau)^2)^((n - 1) / 2)``, Carreau's law (Trans Soc Rheol 16:99, 1972): thinner when
-sheared, a plateau when hardly. Full curves by brand are behind paywalls, and rotating rheometers slip on cement
-(Trivedi et al., arXiv 2312.11426): so the cements here are classes, not brands.
+sheared, a plateau when hardly. Rotating rheometers slip on cement (Trivedi et al., arXiv 2312.11426) and no whole curve
+of a brand was at hand: so the cements here are classes, not brands.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
 The scan ``lidc`` is the 512 x 512 x 70 one at ../shared/data, L1 at 1 mm; without it, and with ``--quick``, the
 phantom. Compiled kernels are in their caches before anything is timed. "Before and after" builds the model from the
 CT and answers for the vertebra without and with cement: stiffness, the three strengths (with bone that yields), load
-share.
+share. Last comes what the ends between which it is loaded make of its stiffness, and of what cement adds.
 """
 
 from __future__ import annotations
@@ -23,13 +23,15 @@ from trocar.anatomy.phantom import phantom
 from trocar.mechanics.answers import Loaded, load_share, press, stiffness
 from trocar.mechanics.crush import crush
 from trocar.mechanics.filling import central
-from trocar.mechanics.model import BoneModel, bone_model
+from trocar.mechanics.model import BoneModel, Ends, bone_model
 from trocar.mechanics.scenario import as_is, augmented
 from trocar.mechanics.sweep import fillings, sweep
 
 LIDC = Path(__file__).resolve().parents[2] / "shared" / "data" / "lidc0001"
 LEVEL = "L1"
 FILL_PERCENT = 20.0
+#: Cement whose gain is told for each kind of ends.
+ENDS_FILL_PERCENT = 15.0
 SWEPT_PERCENT = (5.0, 10.0, 15.0, 20.0, 25.0)
 
 
@@ -85,7 +87,22 @@ def measure(scan: str, quick: bool) -> list[dict[str, Any]]:
         figures.append(
             figure("    iterations to a filling", sum(r.iterations for r in swept.rows) / len(scenarios), "1")
         )
-    return figures
+    return figures + [f for ends in Ends for f in between(anatomy, ends)]
+
+
+def between(anatomy: Anatomy, ends: Ends) -> list[dict[str, Any]]:
+    """Stiffness between some ends, and how many times as much with central cement."""
+    model = bone_model(anatomy, LEVEL, ends=ends)
+    filled = augmented(model, central(model, percent=ENDS_FILL_PERCENT)).model
+    bare = press(model).stiffness
+    return [
+        figure(f"stiffness, {ends.value}", bare, "N/mm"),
+        figure(
+            f"    with {ENDS_FILL_PERCENT:g} % cement in the middle, times as stiff",
+            press(filled).stiffness / bare,
+            "1",
+        ),
+    ]
 
 
 def figure(name: str, value: float, unit: str, most: float | None = None) -> dict[str, Any]:

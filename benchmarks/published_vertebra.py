@@ -29,6 +29,10 @@ from trocar.physics.strength import FAILURE_STRAIN, offset_strength_n, section_r
 SCAN = Path(__file__).resolve().parents[2] / "shared" / "data" / "bonelab_verse004_L2"
 #: Appendix A of the paper: stiffness, load at 0.2 mm, the two failure loads, and the height the linear one is taken at.
 STIFFNESS_N_MM, REACTION_N, LINEAR_N, NONLINEAR_N, HEIGHT_MM = 12362.0, 2472.0, 2437.7864, 1847.0, 29.0
+#: Other heights of the same body that the offset could have been taken at, mm.
+OTHER_HEIGHTS_MM = (27.0, 31.0)
+#: Shares of the median area from which a cross-section could have counted as whole.
+OTHER_SHARES = (0.6, 0.9)
 #: Labels: bone of the body (trabecular, cortical), of the arch and processes, and the two discs.
 BODY, POSTERIOR, BOTTOM, TOP = (1, 2), (3, 4), 5, 6
 #: The applied shortening, mm; and what is less dense than this counts as this, mg/cc.
@@ -244,6 +248,9 @@ def plastic_loads(
         if offset is None:
             raise SystemExit(f"{name}: the curve ends before its 0.2 % offset")
         rows.append((f"0.2 % offset, {name}", offset))
+        for mm in OTHER_HEIGHTS_MM if recipe == Recipe() and share == 1.0 else ():
+            other = offset_strength_n(SHORTENINGS_MM, load, stiffness[list(STEPS)[step]], mm)
+            rows.append((f"0.2 % offset of {mm:g} mm, {name}", float(other or np.nan)))
         rows += [(f"at {mm:g} mm, {name}", float(n)) for mm, n in zip(SHORTENINGS_MM, load, strict=True)]
     return [{"name": n, "value": v, "unit": "N", "peer": "published", "peer_value": NONLINEAR_N} for n, v in rows]
 
@@ -262,6 +269,9 @@ def strengths(
             (f"stiffness x {FAILURE_STRAIN} x 29 mm, {name}", crawford, LINEAR_N),
             (f"weakest section, {name}", section.strength_n(), NONLINEAR_N),
         ]
+        for share in OTHER_SHARES:
+            other = section_rigidity(recipe.solid(density, labels), np.isin(labels, BODY), share)
+            rows.append((f"    whole from {share:g} of the median area", other.strength_n(), NONLINEAR_N))
     return [{"name": n, "value": v, "unit": "N", "peer": "published", "peer_value": p} for n, v, p in rows]
 
 

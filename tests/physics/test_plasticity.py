@@ -292,7 +292,7 @@ def test_a_pressed_cavity_flows_as_in_the_book(endless: bool) -> None:
 
 
 def test_a_cube_between_rough_plates_has_a_limit_that_hardly_depends_on_the_grid() -> None:
-    """Elastic bending modes would harden it: to 1.9 times its own stress, in place of 1.1, with voxels of a quarter."""
+    """Elastic bending modes would harden it far beyond that, with voxels of a quarter."""
     bears = []
     for n in (4, 16):
         solid = block((n, n, n), 4.0 / n)

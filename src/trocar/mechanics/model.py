@@ -81,7 +81,10 @@ BODY_ONLY = (Part.BODY,)
 
 
 class Ends(Enum):
-    """How the load reaches the body; it moves the answer and is always named beside it."""
+    """How the load reaches the body; it moves the answer and is always named beside it.
+
+    The numbers are for L1 of one real scan; ``benchmarks/mechanics.py`` prints them.
+    """
 
     CAPS = "PMMA caps"
     """Cement moulded on both endplates up to a flat plane, as in the laboratory."""

@@ -28,7 +28,8 @@ STIFFEST_MPA = 12000.0
 #: at 37 mg/cc (and below zero at 30 mg/cc).
 OFFSET_STRAIN = 0.002
 #: Strain at which vertebral trabecular bone yields in compression. Morgan & Keaveny, J Biomech 34:569 (2001),
-#: 0.77 %: from memory, unverified. Kopperdahl's two laws together give 0.86 % at 0.15 g/cc.
+#: 0.77 %: from memory, unverified. Kopperdahl's two laws together give 0.86 % at 0.15 g/cc. For the laws of modulus
+#: alone (Morgan's, Keller's); a cross-section is read with ``strength.SECTION_YIELD_STRAIN``, see there.
 YIELD_STRAIN = 0.0077
 #: A yield stress over its modulus, where only the modulus is known: the strain at yield less the offset.
 ELASTIC_AT_YIELD = YIELD_STRAIN - OFFSET_STRAIN

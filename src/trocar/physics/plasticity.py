@@ -5,12 +5,12 @@ Von Mises' condition with the associated flow, one plastic strain a voxel, retur
 use the consistent tangent; each is solved by the elastic body's multigrid.
 
 The strain in the middle of a voxel does not see it bend or twist. Left elastic, those twelve modes would harden the
-body without end: a cube of four voxels between rough plates bore 1.9 times its yield stress instead of 1.1. So they
-count: what is held to the yield stress is the root of the energy of all that a voxel resists with, but for its mean
-pressure, and the modes flow in proportion. In uniform strain that is von Mises' condition. What is one or two voxels
-thick and bends comes out too strong: the plastic moment of a single layer by a third at a Poisson's ratio of 0.3, and
-it goes on hardening by the 5 % that stay elastic. Refining a random porous block threefold lowered its load by a
-quarter, a solid one by a tenth; eight-point elements without remedy (CalculiX's C3D8) are stiffer still.
+body without end, and few voxels between rough plates would bear far more than their yield stress. So they count: what
+is held to the yield stress is the root of the energy of all that a voxel resists with, but for its mean pressure, and
+the modes flow in proportion. In uniform strain that is von Mises' condition. What is one or two voxels thick and bends
+comes out too strong, the more so at a high Poisson's ratio, and it goes on hardening by the share of its bending
+(:data:`BENDING_KEPT`) that stays elastic. Finer voxels lower the load, of porous bone more than of solid; eight-point
+elements without remedy (CalculiX's C3D8) are stiffer still.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from trocar.physics.multigrid import conjugate_gradients
 from trocar.physics.solid import Boundary, Material, Solid
 
 #: Forces out of equilibrium at which a step counts as found, relative to those at supports and loads (norms of the
-#: nodes' forces). On a real L1 the load then is within 0.01 % of what it is at 1e-6.
+#: nodes' forces). The load then moves far less than a yield stress is known to.
 TOLERANCE = 1e-3
 #: What each Newton step's linear problem is solved to, and how many iterations it may take.
 INNER_TOLERANCE, INNER_LIMIT = 0.1, 200

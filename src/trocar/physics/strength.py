@@ -21,11 +21,12 @@ from trocar.physics.solid import Solid
 FAILURE_STRAIN = 0.0068
 #: Strain at which human vertebral trabecular bone yields in compression, 0.84 % with SD 0.06 %: the whole strain where
 #: the curve meets its 0.2 % offset line. Kopperdahl DL, Keaveny TM, J Biomech 31:601-608 (1998).
-#: The laws without a yield stress of their own take ``materials.YIELD_STRAIN``, 8 % lower, from another paper.
+#: Two papers, two numbers: ``materials.YIELD_STRAIN``, 8 % lower, belongs to the laws of its own authors, which have
+#: no yield stress; this one was measured by those of the default law.
 SECTION_YIELD_STRAIN = 0.0084
 #: A cross-section counts as whole with at least this share of the median area of the body's sections. The endplates
 #: are hollow and tilted, so the first and last layers hold slivers of bone that no load passes through alone. Our
-#: choice; 0.6 to 0.9 find the same section in the published L2.
+#: choice; 0.6 and 0.9 find the same section in the published L2 (benchmarks/published_vertebra.py).
 WHOLE_SECTION = 0.75
 
 

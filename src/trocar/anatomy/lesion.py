@@ -260,7 +260,17 @@ def _rise(
     """By how many HU the brightest point near the wall exceeds the bone before it, for each local ray; NaN without."""
     starts, directions = rays
     t = np.arange(0.0, 24.0, 0.5)
-    points = pose.to_world(starts[..., None, :] + t[:, None] * directions[..., None, :])
+    return rise_along(ct, surface, pose.to_world(starts[..., None, :] + t[:, None] * directions[..., None, :]), t)
+
+
+def rise_along(
+    ct: Volume, surface: Surface, points: NDArray[np.float64], t: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """By how many HU the brightest point near the wall exceeds the bone before it, for each row of points.
+
+    ``points`` are ``[..., t, 3]`` LPS mm, at distances ``t`` (mm) from where each row starts inside the bone. NaN where
+    a row starts outside, does not come to the wall, or comes to it too soon.
+    """
     outside = surface.at(points) >= 0.0
     wall = np.where(outside.any(axis=-1) & ~outside[..., 0], t[outside.argmax(axis=-1)], np.nan)
     hu = ct.sample(points, outside=-1000.0)

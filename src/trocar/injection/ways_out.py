@@ -1,59 +1,155 @@
-"""The ways by which cement can leave a vertebra, as far as CT and labels show them and beyond that as published."""
+"""The ways by which cement can leave a vertebra, as far as CT and labels show them and beyond that as published.
+
+::
+
+    model = bone_model(anatomy, "L1", arch=True, ends=Ends.EMBEDDED, spacing_mm=1.5)
+    found = ways_out(anatomy, model, option.trajectories, Aetiology.OSTEOPOROTIC)
+    found.ways, found.findings, found.table()
+
+What is *seen* comes from this patient's CT: walls without cortex, endplates that are interrupted or pressed in, gas
+clefts, a foramen of the basivertebral vein wide enough to show, a planned path that pierces a wall. What is *expected*
+is anatomy that everyone has (veins) or that published series found in some (cracks, loose cannulas). ``present`` is how
+often the way is there, not how often cement takes it: that is what the injection is simulated for. Where a series tells
+only leaks, their frequency stands for that of the way, a lower bound; each constant says so.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from trocar.anatomy.cleft import gas_cleft
+from trocar.anatomy.levels import Level
+from trocar.anatomy.patient import Anatomy
+from trocar.injection.aetiology import Aetiology
+from trocar.injection.bearings import Bearings
+from trocar.injection.cracks import endplate_cracks, wall_cracks
+from trocar.injection.openings import cortex_of, gaps, judged
+from trocar.injection.routes import Basis, Route, Shape, WayOut
+from trocar.injection.tracts import breaches, path_mm, tracts
+from trocar.injection.veins import basivertebral, segmental, tumour_vessels
+from trocar.injection.walls import Skin, porous_region, skin_of
+from trocar.measure import Finding, Severity
+from trocar.mechanics.filling import Mask, body_of
+from trocar.mechanics.model import BoneModel
+from trocar.mechanics.resample import hu_on
+from trocar.planning.trajectory import Trajectory
+from trocar.volume import Volume
+
+__all__ = [
+    "Account",
+    "Aetiology",
+    "Basis",
+    "Route",
+    "Shape",
+    "WayOut",
+    "WaysOut",
+    "porous_region",
+    "ways_out",
+]
 
 
-class Route(Enum):
-    """Where leaked cement lies: the classes that are told apart."""
+@dataclass(frozen=True)
+class Account:
+    """A way out as it is told: ``place`` in words, ``size`` with its unit, distance from the nearest planned tip."""
 
-    EPIDURAL = "epidural"
-    FORAMINAL = "foraminal"
-    DISC = "disc"
-    ANTERIOR = "anterior paravertebral"
-    LATERAL = "lateral paravertebral"
-    VENOUS = "venous"
-    TRACT = "needle tract"
-    ARTERIAL = "arterial"
-
-
-class Basis(Enum):
-    """Whether a way out was seen in this patient's images, or is only known to be common."""
-
-    SEEN = "seen in the images"
-    EXPECTED = "expected from published frequency"
-
-
-class Shape(Enum):
-    """What it is like: a vein is a tube of a radius, a crack a slit of a width, a missing wall is open."""
-
-    TUBE = "tube"
-    SLIT = "slit"
-    OPENING = "opening"
+    place: str
+    size: str
+    distance_to_tip_mm: float
 
 
 @dataclass(frozen=True, eq=False)
-class WayOut:
-    """One way out of the vertebra, on the grid of a bone model, ``[k, j, i]``.
+class WaysOut:
+    """The ways out of one vertebra, those that were seen first, with an account of each and what worries us.
 
-    ``channel`` marks voxels of bone that it runs through (may be empty), ``exits`` those from which it leaves.
-    ``present`` is the probability that this patient has it: 1 where it was seen. ``bore_mm`` is the median radius of a
-    tube or width of a slit, ``bore_spread`` its standard deviation on a logarithmic scale; an opening has neither.
-    ``source`` says where these numbers are from, in one line.
+    ``cleft`` marks gas in the body, ``[k, j, i]`` on the model's grid.
     """
 
-    name: str
-    route: Route
-    basis: Basis
-    shape: Shape
-    channel: NDArray[np.bool_]
-    exits: NDArray[np.bool_]
-    present: float = 1.0
-    bore_mm: float = 0.0
-    bore_spread: float = 0.0
-    source: str = ""
+    ways: tuple[WayOut, ...]
+    accounts: tuple[Account, ...]
+    cleft: Mask
+    findings: tuple[Finding, ...] = ()
+
+    def table(self) -> dict[str, list[Any]]:
+        """One row for each way, as columns by name."""
+        return {
+            "way": [w.name for w in self.ways],
+            "leads_to": [w.route.value for w in self.ways],
+            "basis": [w.basis.value for w in self.ways],
+            "place": [a.place for a in self.accounts],
+            "present_percent": [100.0 * w.present for w in self.ways],
+            "size": [a.size for a in self.accounts],
+            "distance_to_tip_mm": [a.distance_to_tip_mm for a in self.accounts],
+            "source": [w.source for w in self.ways],
+        }
+
+
+def ways_out(anatomy: Anatomy, model: BoneModel, trajectories: Sequence[Trajectory], aetiology: Aetiology) -> WaysOut:
+    """Every way by which cement injected through these paths can leave the vertebra of a model.
+
+    ``model`` is that of the whole vertebra (``arch=True``). Raises ``ValueError`` for a model without posterior
+    elements or paths of another level, and :class:`trocar.errors.LevelError` where nothing faces a canal.
+    """
+    paths = _of_level(trajectories, model.level)
+    skin = skin_of(model, anatomy)
+    bearings = Bearings.of(model, anatomy, skin)
+    cortex = cortex_of(model, anatomy, skin)
+    cleft = _cleft(model, anatomy)
+    seen = gaps(model, cortex, bearings)
+    found = (
+        *seen,
+        *endplate_cracks(model, bearings, seen, bool(cleft.any())),
+        *wall_cracks(model, skin, bearings, seen, aetiology, bool(cleft.any())),
+        basivertebral(model, cortex, bearings),
+        *segmental(model, cortex, bearings),
+        *(() if aetiology is Aetiology.OSTEOPOROTIC else tumour_vessels(model, cortex, bearings)),
+        *tracts(model, bearings, paths),
+        *breaches(model, skin, bearings, paths),
+    )
+    ways = tuple(sorted(found, key=lambda w: (w.basis is not Basis.SEEN, tuple(Route).index(w.route))))
+    accounts = tuple(_account(w, model, skin, bearings, paths) for w in ways)
+    return WaysOut(ways, accounts, cleft, (*judged(model, cortex), *_told(ways, cleft, model)))
+
+
+def _of_level(trajectories: Sequence[Trajectory], level: Level) -> tuple[Trajectory, ...]:
+    other = [t.level for t in trajectories if t.level is not level]
+    if other:
+        raise ValueError(f"a path to {other[0]} does not belong to the model of {level}.")
+    return tuple(trajectories)
+
+
+def _cleft(model: BoneModel, anatomy: Anatomy) -> Mask:
+    grid = Volume(np.zeros(model.solid.shape, bool), model.affine, unit="mask")
+    return gas_cleft(hu_on(grid, anatomy.ct), body_of(model), model.solid.spacing_mm)
+
+
+def _told(ways: Sequence[WayOut], cleft: Mask, model: BoneModel) -> tuple[Finding, ...]:
+    """What a clinician wants to know before the injection: gaps to canal and foramina, and a cleft."""
+    out = [
+        Finding(Severity.CAUTION, f"{w.name} of {model.level}: cement may leak there.", f"{w.route.value}; {w.source}")
+        for w in ways
+        if w.basis is Basis.SEEN and w.shape is Shape.OPENING
+    ]
+    if cleft.any():
+        ml = float(cleft.sum()) * model.solid.voxel_mm3 / 1000.0
+        text = f"the body of {model.level} has a cleft with {ml:.1f} ml of gas: cement fills it first."
+        out.append(Finding(Severity.CAUTION, text))
+    return tuple(out)
+
+
+def _account(way: WayOut, model: BoneModel, skin: Skin, bearings: Bearings, paths: Sequence[Trajectory]) -> Account:
+    tips = [path_mm(model, t)[1] for t in paths]
+    exits = bearings.mm(np.argwhere(way.exits))
+    away = [float(np.linalg.norm(exits - tip, axis=1).min()) for tip in tips if len(exits)]
+    return Account(bearings.words(way.exits).text, _size(way, skin), min(away, default=float("nan")))
+
+
+def _size(way: WayOut, skin: Skin) -> str:
+    if way.shape is Shape.TUBE:
+        return f"radius {way.bore_mm:.1f} mm"
+    if way.shape is Shape.SLIT:
+        return f"width {way.bore_mm:.1f} mm"
+    return f"{skin.area_mm2[way.exits[tuple(skin.cells.T)]].sum():.0f} mm²"

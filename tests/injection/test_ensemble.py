@@ -222,6 +222,12 @@ def test_the_table_has_a_column_for_each_route_that_is_there(outcome: Outcome) -
     assert columns["volume_ml"][-1] == outcome.site.volume_ml
 
 
+def test_each_way_out_has_its_own_share(outcome: Outcome) -> None:
+    posterior, left = outcome.by_way()
+    assert posterior == outcome.share([Route.EPIDURAL])
+    assert left == outcome.share([Route.LATERAL])
+
+
 def test_the_map_is_the_share_of_runs_that_reach_a_voxel(outcome: Outcome) -> None:
     assert outcome.reach.dtype == np.float32
     mean = np.mean([r.reach(outcome.site.model.solid.shape) for r in outcome.runs], axis=0)
@@ -245,7 +251,11 @@ def test_few_draws_do_not_acquit(site: Site) -> None:
     assert found.share().events == 0
     (note,) = [f for f in found.findings() if "epidural" in f.text]
     assert note.severity is Severity.NOTE
-    assert note.text == "Too few draws to say that the epidural leak probability stays below 5 %."
+    assert note.text == (
+        "Too few draws to say that these leak probabilities stay below their limits: epidural (up to 56 %)."
+    )
+    many = run(tight, 100, 1, one=lambda s, seed, n: replace(sites.made_up(s, seed, n), leaked_ml=np.zeros((1, 41))))
+    assert not any("Too few" in f.text for f in many.findings())  # up to 3.7 % of 100
 
 
 def test_the_limits_are_told_apart_by_what_a_leak_may_cost(outcome: Outcome) -> None:
@@ -276,6 +286,13 @@ def test_changes_share_their_draws(outcome: Outcome) -> None:
         "difference_points", "low", "high", "cement_ml_median",
     ]  # fmt: skip
     assert columns["change"] == ["as planned", "1 ml less", "the same"]
+
+
+def test_fewer_draws_compare_the_first_of_them(outcome: Outcome) -> None:
+    found = changes(outcome, {"same": outcome.site}, (1.0,), count=40, one=sites.made_up)
+    few = run(outcome.site, 40, outcome.seed, one=sites.made_up)
+    assert found == changes(few, {"same": few.site}, (1.0,), one=sites.made_up)
+    assert found.rows[0].any_leak == few.share().value
 
 
 def test_less_volume_is_read_from_the_curve(outcome: Outcome) -> None:

@@ -97,6 +97,7 @@ def changes(
     others: Mapping[str, Site],
     less_ml: Iterable[float] = LESS_ML,
     *,
+    count: int | None = None,
     workers: int = 1,
     progress: Counting = unheard,
     kept: Kept | None = None,
@@ -104,10 +105,12 @@ def changes(
 ) -> Changes:
     """The plan beside others with the same draws, and beside itself stopped earlier (which costs no run).
 
-    Draws that failed to compute in either are left out of the pair. ``progress`` counts the runs of all others.
+    With ``count`` only the first so many draws are compared: a paired difference needs fewer. Draws that failed to
+    compute in either are left out of the pair. ``progress`` counts the runs of all others.
     """
-    planned = _row("as planned", outcome, outcome)
-    rows, count = [replace(planned, difference=Difference(0.0, 0.0, 0.0))], len(outcome.runs)
+    outcome = outcome if count is None else outcome.first(count)
+    count, planned = len(outcome.runs), _row("as planned", outcome, outcome)
+    rows = [replace(planned, difference=Difference(0.0, 0.0, 0.0))]
     for less in less_ml:
         if less < outcome.site.volume_ml:
             rows.append(_stopped(outcome, outcome.site.volume_ml - less, f"{less:g} ml less"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -80,6 +80,15 @@ class Outcome:
         """The volume at which the probability of a route passes its limit; None where it does not."""
         return passed_ml(self.site.nodes_ml, self.curve([route]), stop_at[route])
 
+    def by_way(self) -> tuple[Share, ...]:
+        """The probability that each way out of the site, in order, lets through what counts as a leak."""
+        by_way = np.array([r.leaked_ml[:, -1] for r in self.counted]) > LEAK_ML
+        return tuple(Share(int(events), len(by_way)) for events in by_way.sum(axis=0))
+
+    def first(self, count: int) -> Outcome:
+        """The same with only the first so many runs."""
+        return replace(self, runs=self.runs[:count])
+
     @cached_property
     def reach(self) -> NDArray[np.float32]:
         """Share of the runs in which each voxel was at least half filled in the end, ``[k, j, i]``."""
@@ -101,8 +110,7 @@ class Outcome:
 
     def findings(self, stop_at: Mapping[Route, float] = STOP_AT) -> tuple[Finding, ...]:
         """Where to stop and why, what the draws cannot tell, and which of them could not be finished."""
-        found = (_stop(self, r, stop_at[r]) for r in self.routes)
-        return (*(f for f in found if f is not None), *_endings(self))
+        return (*_stops(self, stop_at), *_not_acquitted(self, stop_at), *_endings(self))
 
     def series(self) -> dict[str, dict[str, list[float]]]:
         """``leak_risk``: the volume injected, and the probability of any leak and of each route at it, 0 to 1."""
@@ -163,21 +171,35 @@ def _pressures(outcome: Outcome) -> list[Measure]:
     ]
 
 
-def _stop(outcome: Outcome, route: Route, limit: float) -> Finding | None:
-    """Where the probability of a route passes its limit, or that the draws are too few to say it does not."""
-    share, at = outcome.share([route]), outcome.stop_ml(route, {route: limit})
-    low, high = (100.0 * b for b in share.interval)
-    counts = f"{share.events} of {share.of} simulated injections of {outcome.site.volume_ml:.1f} ml leaked there"
-    because = f"{counts}, {low:.0f} to {high:.0f} % at 95 %; the limit is our own judgement"
-    if at is not None:
-        said = f"{route.value} leak probability passes {100.0 * limit:.0f} %"
+def _stops(outcome: Outcome, stop_at: Mapping[Route, float]) -> list[Finding]:
+    """Where the probability of each route passes its limit."""
+    found = []
+    for route in outcome.routes:
+        share, at = outcome.share([route]), outcome.stop_ml(route, stop_at)
+        if at is None:
+            continue
+        low, high = (100.0 * b for b in share.interval)
+        said = f"{route.value} leak probability passes {100.0 * stop_at[route]:.0f} %"
         stop = math.floor(at / STOP_STEP_ML + 1e-9) * STOP_STEP_ML
         text = f"Stop at {stop:.1f} ml: {said}." if stop > 0.0 else f"With the first {STOP_STEP_ML:g} ml the {said}."
-        return Finding(Severity.CAUTION, text, because)
-    if high > 100.0 * limit:
-        text = f"Too few draws to say that the {route.value} leak probability stays below {100.0 * limit:.0f} %."
-        return Finding(Severity.NOTE, text, because)
-    return None
+        because = (
+            f"{share.events} of {share.of} simulated injections of {outcome.site.volume_ml:.1f} ml leaked there, "
+            f"{low:.0f} to {high:.0f} % at 95 %; the limit is our own judgement"
+        )
+        found.append(Finding(Severity.CAUTION, text, because))
+    return found
+
+
+def _not_acquitted(outcome: Outcome, stop_at: Mapping[Route, float]) -> list[Finding]:
+    """The routes whose probability stays below its limit, as far as so few draws can tell."""
+    shares = {r: outcome.share([r]) for r in outcome.routes if outcome.stop_ml(r, stop_at) is None}
+    open_ = {r: 100.0 * s.interval[1] for r, s in shares.items() if s.interval[1] > stop_at[r]}
+    if not open_:
+        return []
+    named = ", ".join(f"{r.value} (up to {high:.0f} %)" for r, high in open_.items())
+    text = f"Too few draws to say that these leak probabilities stay below their limits: {named}."
+    because = f"{len(outcome.counted)} simulated injections; upper bounds at 95 %"
+    return [Finding(Severity.NOTE, text, because)]
 
 
 def _endings(outcome: Outcome) -> list[Finding]:

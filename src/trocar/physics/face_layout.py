@@ -8,6 +8,7 @@ import numpy as np
 
 from trocar.physics.compiled import compiled
 from trocar.physics.face_sweeps import WIDTH
+from trocar.physics.lanes import load, total
 
 #: What a coarse face conducts of what its four fine faces do together: it is twice as long as they are.
 LENGTHENED = 0.5
@@ -44,16 +45,15 @@ def find_spans(cells: Any) -> float:
     greatest = 0.0
     for row in range(planes * rows):
         low, high = stride, 0
-        begin = (rows + row) * stride
-        for n in range(stride):
-            at = begin + n
-            after = max(max(cells.k[at], cells.j[at]), max(cells.i[at], cells.ground[at]))
-            before = max(max(cells.k[at - size], cells.j[at - stride]), cells.i[at - 1])
-            if max(after, before) > 0.0:
-                greatest = max(greatest, after)
-                low, high = min(low, n), n + 1
-        cells.spans[row, 0] = min(low, high) // WIDTH * WIDTH
-        cells.spans[row, 1] = -(-high // WIDTH) * WIDTH
+        for n in range(0, stride, WIDTH):
+            at = (rows + row) * stride + n
+            after = load(cells.k, at) + load(cells.j, at) + load(cells.i, at) + load(cells.ground, at)
+            before = load(cells.k, at - size) + load(cells.j, at - stride) + load(cells.i, at - 1)
+            if total(after + before) > 0.0:
+                low, high = min(low, n), n + WIDTH
+        cells.spans[row, 0], cells.spans[row, 1] = min(low, high), high
+        for at in range((rows + row) * stride + min(low, high), (rows + row) * stride + high):
+            greatest = max(greatest, max(max(cells.k[at], cells.j[at]), max(cells.i[at], cells.ground[at])))
     return greatest
 
 
@@ -66,68 +66,78 @@ def _root(parent: Any, at: int) -> int:
 
 
 @compiled
-def _join(parent: Any, a: int, b: int) -> None:
-    """The piece whose first cell comes first takes in the other."""
+def _joined(parent: Any, a: int, b: int) -> int:
+    """The piece whose first cell comes first takes in the other; returns that cell."""
     a, b = _root(parent, a), _root(parent, b)
-    if a < b:
-        parent[b] = a
-    else:
-        parent[a] = b
+    parent[max(a, b)] = min(a, b)
+    return min(a, b)
 
 
 @compiled
-def close_off(cells: Any, source: Any, parent: Any, state: Any) -> int:
-    """Take out of the operator every piece that nothing grounds.
-
-    Returns a cell of such a piece that has a source, or of a source where nothing conducts; -1 where there is none.
-    ``parent`` and ``state`` have room for a number a cell.
-    """
+def find_pieces(cells: Any, piece: Any) -> None:
+    """For every cell the first one of the piece it belongs to: the cells that ways lead to."""
     planes, rows, stride = cells.shape
     size = rows * stride
     for row in range(planes * rows):
         begin = (rows + row) * stride
         for at in range(begin + cells.spans[row, 0], begin + cells.spans[row, 1]):
-            parent[at], state[at] = at, cells.ground[at] > 0.0
-            if cells.k[at - size] > 0.0:
-                _join(parent, at, at - size)
-            if cells.j[at - stride] > 0.0:
-                _join(parent, at, at - stride)
-            if cells.i[at - 1] > 0.0:
-                _join(parent, at, at - 1)
+            own = piece[at - 1] if cells.i[at - 1] > 0.0 else at
+            piece[at] = own
+            if cells.j[at - stride] > 0.0 and piece[at - stride] != own:
+                own = _joined(piece, at, at - stride)
+            if cells.k[at - size] > 0.0 and piece[at - size] != own:
+                _joined(piece, at, at - size)
     for row in range(planes * rows):
         begin = (rows + row) * stride
         for at in range(begin + cells.spans[row, 0], begin + cells.spans[row, 1]):
-            root = _root(parent, at)
-            parent[at] = root
-            state[root] |= state[at]
-    found = -1
+            piece[at] = piece[piece[at]]  # the first cell of a piece comes before it and is settled already
+
+
+@compiled
+def find_levels(cells: Any, piece: Any, source: Any, drained: Any, level: Any) -> None:
+    """The potential at which each piece, were it the same all over, would let go what is put in.
+
+    That is taken off ``source``. A piece that nothing grounds is taken out of the operator; its level is 0.
+    ``drained`` has room for a number a cell.
+    """
+    planes, rows, stride = cells.shape
+    level[:] = 0.0
+    drained[:] = 0.0
     for row in range(planes * rows):
         begin = (rows + row) * stride
-        low, high = begin + cells.spans[row, 0], begin + cells.spans[row, 1]
-        for at in range(low, high):
-            if not state[parent[at]]:
+        for at in range(begin + cells.spans[row, 0], begin + cells.spans[row, 1]):
+            drained[piece[at]] += cells.ground[at]
+            level[piece[at]] += source[at]
+    for row in range(planes * rows):
+        begin = (rows + row) * stride
+        for at in range(begin + cells.spans[row, 0], begin + cells.spans[row, 1]):
+            first = piece[at]
+            if drained[first] > 0.0:
+                level[at] = level[first] / drained[first] if at == first else level[first]
+                source[at] -= cells.ground[at] * level[at]
+            else:
+                level[at] = 0.0
                 cells.k[at], cells.j[at], cells.i[at], cells.ground[at] = 0.0, 0.0, 0.0, 0.0
-                if source[at] != 0.0 and found < 0:
-                    found = at
-        for at in range(begin, low):
-            if source[at] != 0.0 and found < 0:
-                found = at
-        for at in range(high, begin + stride):
-            if source[at] != 0.0 and found < 0:
-                found = at
-    return found
 
 
 @compiled
 def thin(exact: Any, scale: float, cells: Any) -> None:
     """The same operator in float32, times ``scale``; the spans are shared."""
     planes, rows, stride = exact.shape
-    factor = np.float64(scale)
-    for at in range(rows * stride, (planes + 1) * rows * stride):
-        cells.k[at] = np.float32(exact.k[at] * factor)
-        cells.j[at] = np.float32(exact.j[at] * factor)
-        cells.i[at] = np.float32(exact.i[at] * factor)
-        cells.ground[at] = np.float32(exact.ground[at] * factor)
+    for row in range(planes * rows):
+        begin, end = (rows + row) * stride, (rows + row + 1) * stride
+        if exact.spans[row, 1] == 0:
+            cells.k[begin:end] = np.float32(0.0)
+            cells.j[begin:end] = np.float32(0.0)
+            cells.i[begin:end] = np.float32(0.0)
+            cells.ground[begin:end] = np.float32(0.0)
+            continue
+        for at in range(begin, end):
+            cells.k[at] = exact.k[at] * scale
+            cells.j[at] = exact.j[at] * scale
+        for at in range(begin, end):
+            cells.i[at] = exact.i[at] * scale
+            cells.ground[at] = exact.ground[at] * scale
 
 
 @compiled
@@ -167,7 +177,12 @@ def invert_diagonal(cells: Any, inverse: Any) -> None:
     """One over the diagonal where there is one; 0 elsewhere."""
     planes, rows, stride = cells.shape
     size = rows * stride
-    for at in range(size, (planes + 1) * size):
-        whole = cells.k[at] + cells.k[at - size] + cells.j[at] + cells.j[at - stride] + cells.i[at] + cells.i[at - 1]
-        whole += cells.ground[at]
-        inverse[at] = np.float32(1.0) / whole if whole > np.float32(0.0) else np.float32(0.0)
+    for row in range(planes * rows):
+        begin, end = (rows + row) * stride, (rows + row + 1) * stride
+        if cells.spans[row, 1] == 0:
+            inverse[begin:end] = np.float32(0.0)
+            continue
+        for at in range(begin, end):
+            whole = cells.k[at] + cells.k[at - size] + cells.j[at] + cells.j[at - stride]
+            whole += cells.i[at] + cells.i[at - 1] + cells.ground[at]
+            inverse[at] = np.float32(1.0) / whole if whole > np.float32(0.0) else np.float32(0.0)

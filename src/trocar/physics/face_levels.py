@@ -12,8 +12,8 @@ from trocar.physics import face_layout, face_sweeps
 from trocar.physics.face_sweeps import WIDTH, Cells
 from trocar.physics.multigrid import Crew, chebyshev, pieces
 
-#: Smoothing steps before and after each coarse correction.
-STEPS = 3
+#: Smoothing steps before and after each coarse correction. 3 to 8 take the same time; more take fewer iterations.
+STEPS = 5
 #: Each step's share of the change before and of the scaled residual. No eigenvalue of ``D^-1 A`` is above 2: no
 #: off-diagonal row sum is above the diagonal (Gershgorin).
 SMOOTHING = chebyshev(STEPS, 2.0)

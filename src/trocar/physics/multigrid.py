@@ -122,13 +122,15 @@ def conjugate_gradients(
     accept: Callable[[], bool] = lambda: True,
     progress: Callable[[int, float], None] | None = None,
     limit: int = ITERATION_LIMIT,
+    room: Sequence[NDArray[np.float64]] | None = None,
 ) -> Ending:
     """Advance ``x`` in place until ``residual`` (in place) is below ``tolerance`` times ``compared_with``.
 
     There ``accept`` is asked; where it says no, the tolerance is tightened, down to :data:`TIGHTEST`.
+    ``room`` may give it two vectors to work in, whatever finite numbers they hold.
     The direction is updated in Polak and Ribiere's way, which forgives a preconditioner that rounds to float32.
     """
-    p, q = np.zeros_like(x), np.zeros_like(x)
+    p, q = room or (np.zeros_like(x), np.zeros_like(x))
     size = float(np.sqrt(vectors.products(residual, residual, residual)[0]))
     before, step = 0.0, 0.0
     for n in range(limit):

@@ -316,7 +316,7 @@ class TestCycle:
         matrix = assembled(faces).toarray()
         root = np.sqrt(matrix.diagonal())
         greatest = np.linalg.eigvalsh(matrix / root / root[:, None])[-1]
-        assert 1.9 < greatest <= 4.0 / (3.0 * SMOOTHING[0][1]) + 1e-12  # the first step gains 4 / (3 greatest)
+        assert 1.9 < greatest <= 4.0 / (3.0 * SMOOTHING[0, 1]) + 1e-12  # the first step gains 4 / (3 greatest)
 
 
 class TestManySolves:

@@ -16,7 +16,8 @@ from trocar.physics.multigrid import Crew, chebyshev, pieces
 STEPS = 5
 #: Each step's share of the change before and of the scaled residual. No eigenvalue of ``D^-1 A`` is above 2: no
 #: off-diagonal row sum is above the diagonal (Gershgorin).
-SMOOTHING = chebyshev(STEPS, 2.0)
+SMOOTHING = np.array(chebyshev(STEPS, 2.0))
+SMOOTHING[0, 0] = 0.0  # nothing changed before the first step
 #: Grids with no more cells than this are solved directly.
 DIRECT_SIZE = 100
 
@@ -30,7 +31,7 @@ class FaceLevel:
         shape = (planes, rows, -(-places // WIDTH) * WIDTH)
         self.cells = cells_of(shape, np.float32, np.zeros((planes * rows, 2), np.int64))
         self.inverse, self.x, self.load, self._change, self._other = (zeros(shape, np.float32) for _ in range(5))
-        self.parts = pieces(planes, math.prod(shape))
+        self.parts = pieces(planes, math.prod(shape)) if crew.threads > 1 else ((0, planes),)
         self._rows = [np.zeros(2 * (shape[2] + WIDTH), np.float32) for _ in self.parts]
         self._exact: NDArray[np.float64] = np.zeros((0, 0))
 
@@ -50,21 +51,24 @@ class FaceLevel:
 
     def begin(self, load: NDArray[Any]) -> None:
         """Smooth from ``x = 0``."""
-        given = self.inverse, load, SMOOTHING[0][1], self._change, self.x
+        given = self.inverse, load, SMOOTHING[0, 1], self._change, self.x
         self.crew.each(face_sweeps.start, ((self.cells, a, b, *given) for a, b in self.parts))
-        for keeps, gains in SMOOTHING[1:]:
-            self._relax(load, keeps, gains)
+        self._relax(load, SMOOTHING[1:])
 
     def smooth(self, load: NDArray[Any]) -> None:
         """Smooth from the ``x`` there is."""
-        self._relax(load, 0.0, SMOOTHING[0][1])
-        for keeps, gains in SMOOTHING[1:]:
-            self._relax(load, keeps, gains)
+        self._relax(load, SMOOTHING)
 
-    def _relax(self, load: NDArray[Any], keeps: float, gains: float) -> None:
-        given = self.inverse, self.x, load, keeps, gains, self._change, self._other
-        self.crew.each(face_sweeps.relax, ((self.cells, a, b, *given) for a, b in self.parts))
-        self.x, self._other = self._other, self.x
+    def _relax(self, load: NDArray[Any], steps: NDArray[np.float64]) -> None:
+        if len(self.parts) == 1:
+            face_sweeps.relax_often(self.cells, self.inverse, self.x, load, steps, self._change, self._other)
+            if len(steps) % 2:
+                self.x, self._other = self._other, self.x
+            return
+        for keeps, gains in steps:
+            given = self.inverse, self.x, load, keeps, gains, self._change, self._other
+            self.crew.each(face_sweeps.relax, ((self.cells, a, b, *given) for a, b in self.parts))
+            self.x, self._other = self._other, self.x
 
     def gather(self, load: NDArray[Any], coarser: FaceLevel) -> None:
         """Give the coarser level what is left of the load."""

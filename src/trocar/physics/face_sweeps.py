@@ -81,6 +81,14 @@ def relax(
 
 
 @compiled
+def relax_often(cells: Any, inverse: Any, x: Any, b: Any, steps: Any, change: Any, other: Any) -> None:
+    """One step after another on the whole box, there and back between ``x`` and ``other``."""
+    for n in range(steps.shape[0]):
+        relax(cells, 0, cells.shape[0], inverse, x, b, steps[n, 0], steps[n, 1], change, other)
+        x, other = other, x
+
+
+@compiled
 def restrict(cells: Any, first: int, last: int, x: Any, b: Any, coarser: Any, out: Any, sums: Any) -> None:
     """The residual ``b - A x`` of every eight cells added up. ``first`` is even, ``sums`` has room for a row."""
     planes, rows, stride = cells.shape

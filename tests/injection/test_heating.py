@@ -10,17 +10,21 @@ import numpy as np
 import pytest
 
 from trocar.anatomy.vertebra import Part
+from trocar.geometry import Side
 from trocar.injection.heat_site import MARGIN_MM, HeatSite, Region, heat_site
+from trocar.injection.heat_source import cement_after
 from trocar.injection.heating import MOST_MIN, NERVE_C, Heating, heating
+from trocar.injection.ways_out import Basis, Route, Shape, WayOut
 from trocar.measure import Severity, Status
-from trocar.mechanics.filling import central
+from trocar.mechanics.filling import central, one_sided
 from trocar.mechanics.model import BoneModel, bone_model
 from trocar.physics.cement import CEMENTS
 from trocar.physics.heat import BLOOD_C
+from trocar.physics.porous import Injection, Medium, Outlet
 from trocar.physics.tissues import CANCELLOUS, CEMENT, CORD, CSF, DISC, LYTIC_TUMOUR, MUSCLE, TISSUES
 
 from ..mechanics.body_models import vertebra
-from ..mechanics.patients import patient
+from ..mechanics.patients import LINE, patient
 
 LOW = CEMENTS["low viscosity"]
 #: What pores leave of a voxel of bone for cement, and how old cement is when an injection ends (s at 23 degC).
@@ -146,8 +150,49 @@ class TestSite:
         canal = site().regions[Region.CANAL]
         with pytest.raises(ValueError, match="do not fit"):
             site().deposited(filled(5.0), middle_of_the_wall(), 1e6, canal)
-        with pytest.raises(ValueError, match="0 exits"):
+        with pytest.raises(ValueError, match="behind 0 exits"):
             site().deposited(filled(5.0), np.zeros_like(canal), 1.0, canal)
+
+
+class TestCementAfterAnInjection:
+    def injection(self, leaked_mm3: tuple[float, ...]) -> Injection:
+        """As if cement had come to lie about the middle, older in front, and so much had left by each outlet."""
+        region = central(model(), ml=4.0).region
+        content = (0.5 * MM**3 * region).astype(np.float32)
+        age = np.where(region, 500.0 + np.arange(region.shape[1])[None, ::-1, None], 0.0).astype(np.float32)
+        nothing = np.zeros(0)
+        outlets = tuple(Outlet(name, np.zeros(1, np.int64), np.ones(1)) for name in ("hole", "disc", "foramen"))
+        bed = Medium(np.ones_like(content), np.ones((3, *content.shape), np.float32), (MM, MM, MM), outlets)
+        rows = (nothing, nothing, nothing, nothing, nothing, np.array([leaked_mm3]))
+        return Injection(bed, Status.SUCCESS, *rows, content, age, content)
+
+    def way(self, name: str, route: Route) -> WayOut:
+        exits = np.zeros(model().parts.shape, bool)
+        exits[tuple(np.argwhere(model().parts == Part.CANAL)[len(exits) // 2])] = True
+        return WayOut(name, route, Basis.SEEN, Shape.OPENING, np.zeros_like(exits), exits)
+
+    def after(self, *leaked_mm3: float) -> tuple[np.ndarray, np.ndarray]:
+        ways = [self.way("hole", Route.EPIDURAL), self.way("disc", Route.DISC), self.way("foramen", Route.FORAMINAL)]
+        return cement_after(site(), self.injection(leaked_mm3), ways)
+
+    def test_without_a_leak_it_is_what_the_bone_holds(self) -> None:
+        share, age = self.after(0.0, 0.0, 0.0)
+        own = self.injection((0.0, 0.0, 0.0))
+        assert share.sum() * site().voxel_mm3 == pytest.approx(float(own.content_mm3.sum()), rel=1e-6)
+        assert np.array_equal(age, site().of_model(own.age_s))
+
+    def test_what_leaked_beside_nerves_lies_there(self) -> None:
+        canal = site().regions[Region.CANAL]
+        (share, age), (less, _) = self.after(200.0, 300.0, 300.0), self.after(0.0, 0.0, 0.0)
+        more = (share - less) * site().voxel_mm3
+        assert more.sum() == pytest.approx(200.0, rel=1e-9)  # disc: no nerve; roots: this site has none
+        assert more[canal].sum() == pytest.approx(200.0, rel=1e-9)
+        inside = less > 0.0
+        assert np.allclose(age[more > 0.0], age[inside].mean())
+
+    def test_more_than_the_canal_holds_fills_it(self) -> None:
+        share, _ = self.after(1e7, 0.0, 0.0)
+        assert (share[site().regions[Region.CANAL]] == 1.0).all()
 
 
 class TestPhysics:
@@ -201,6 +246,33 @@ class TestPhysics:
         other = heating(site(), content[:, :, ::-1], age, LOW, duration_s=300.0)
         assert np.allclose(one.peak_c, other.peak_c[:, :, ::-1], atol=1e-3)
         assert float(one.peak_c.max()) > 60.0
+
+    @pytest.mark.slow
+    def test_a_patient_mirrored_is_as_warm(self) -> None:
+        one, other = (self.lumbar(mirror) for mirror in (False, True))
+        assert set(one.temperature_c) == set(other.temperature_c) >= {Region.CORD, Region.ROOTS}
+        for region in one.temperature_c:
+            assert peak(one, region) == pytest.approx(peak(other, region), abs=0.02)
+            assert peak(one, region) > BLOOD_C + 0.3
+
+    def lumbar(self, mirror: bool) -> Heating:
+        """Cement on the left of a phantom's L1, or on the right of its mirror image."""
+        anatomy = patient(mirror)
+        l1 = bone_model(anatomy, "L1", spacing_mm=2.0, arch=True, calibration=LINE)
+        share = PORES * one_sided(l1, Side.RIGHT if mirror else Side.LEFT, ml=6.0).region
+        return heating(heat_site(l1, anatomy.structures), share, np.full(share.shape, AGE_S), LOW)
+
+    def test_finer_voxels_tell_the_same(self) -> None:
+        """A wall is read in the middle of its voxels, 1 or 0.5 mm deep: that moves it by a degree or two."""
+        fine = vertebra(1.0)
+        got = heating(
+            heat_site(fine), PORES * central(fine, ml=5.0 / PORES).region, np.full(fine.parts.shape, AGE_S), LOW
+        )
+        usual = run()
+        for region in usual.temperature_c:
+            assert peak(got, region) == pytest.approx(peak(usual, region), abs=2.5)
+        assert peak(got, Region.CANAL) == pytest.approx(peak(usual, Region.CANAL), abs=0.3)
+        assert float(got.peak_c.max()) == pytest.approx(float(usual.peak_c.max()), abs=1.5)
 
     def test_a_field_on_the_models_grid_is_the_same(self) -> None:
         share = PORES * central(model(), ml=5.0 / PORES).region

@@ -85,17 +85,20 @@ class HeatSite:
         flowing = perfused * (content < BLOODLESS_SHARE)
         return HeatMedium(capacity, conductivity, blood * flowing, self.spacing_mm)
 
+    def room_mm3(self, content: NDArray[np.float64], into: Mask) -> float:
+        """How much more cement a region can hold."""
+        return float(np.maximum(1.0 - content[into], 0.0).sum()) * self.voxel_mm3
+
     def deposited(self, content: NDArray[np.float64], near: Mask, volume_mm3: float, into: Mask) -> NDArray[np.float64]:
         """``content`` with so much cement more: it fills the voxels of ``into`` that are nearest to ``near``.
 
         All on this grid. Meant for what leaked, whose shape is not known. Raises ``ValueError`` for an empty ``near``
         and for more than ``into`` has room for.
         """
-        room = np.where(into, np.maximum(1.0 - content, 0.0), 0.0)
-        whole = float(room.sum()) * self.voxel_mm3
+        room, whole = np.where(into, np.maximum(1.0 - content, 0.0), 0.0), self.room_mm3(content, into)
         if not near.any() or not 0.0 <= volume_mm3 <= whole:
             raise ValueError(
-                f"{volume_mm3:g} mm3 of cement do not fit: there is room for {whole:g} mm3 ({near.sum()} exits)."
+                f"{volume_mm3:g} mm3 of cement do not fit: there is room for {whole:g} mm3 behind {near.sum()} exits."
             )
         away = distance_transform_edt(~near, sampling=self.spacing_mm)
         shells, shell = np.unique(np.round(away[into], 6), return_inverse=True)  # alike left and right

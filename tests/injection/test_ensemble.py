@@ -361,9 +361,17 @@ def test_numbers_out_of_range_are_refused(change: dict[str, Any], says: str) -> 
         sites.site(**change)
 
 
-def test_two_ways_of_one_name_are_refused(site: Site) -> None:
-    with pytest.raises(ValueError, match="names of their own"):
-        replace(site, ways=(site.ways[0], site.ways[0]))
+def test_ways_of_one_name_are_told_apart(site: Site) -> None:
+    """A path may breach one pedicle towards the canal, a foramen and the side."""
+    wall, side = (replace(w, name="breach") for w in site.ways)
+    found = replace(site, ways=(wall, side, side, replace(side, name="other"))).ways
+    assert [w.name for w in found] == [
+        "breach (epidural)",
+        "breach (lateral paravertebral) 1",
+        "breach (lateral paravertebral) 2",
+        "other",
+    ]
+    assert [w.name for w in site.ways] == ["posterior wall", "left wall"]
 
 
 def test_a_body_without_a_posterior_wall_is_refused(site: Site) -> None:

@@ -16,13 +16,10 @@ from numpy.typing import NDArray
 
 from trocar import __version__
 from trocar.injection.digest import digest
-from trocar.injection.medium import medium
 from trocar.injection.outcome import Outcome
 from trocar.injection.risk import LEAK_ML
 from trocar.injection.run import ROUTES, Run, reduced
-from trocar.injection.site import Site, back_inside
-from trocar.physics.heat import BLOOD_C
-from trocar.physics.porous import inject
+from trocar.injection.site import Site
 
 #: Where finished runs are kept: arrays by name under a key.
 Kept = MutableMapping[str, Mapping[str, NDArray[Any]]]
@@ -39,27 +36,10 @@ def unheard(done: int, of: int) -> None:
 
 
 def one(site: Site, seed: int, number: int) -> Run:
-    """The run with a number: draw, inject, reduce. A pure function of its arguments.
-
-    A tip that the hand's error takes out of the bone is put back into the nearest of it: how likely a needle leaves the
-    bone is for planning to tell.
-    """
+    """The run with a number: draw, inject, reduce. A pure function of its arguments."""
     draw = site.spread.draw(np.random.default_rng([seed, number]), site.ways)
-    drawn = medium(site.model, site.ways, draw, site.cavity)
-    tips = back_inside(drawn.porosity > 0.0, site.tips_mm + np.array(draw.tip_shift_mm), drawn.spacing_mm)
-    injection = inject(
-        drawn,
-        tips,
-        site.cement.thickened(draw.cement).in_bone(site.room_c, BLOOD_C),
-        site.strokes(draw.volume),
-        resident_pa_s=draw.marrow_pa_s,
-        tip_radius_mm=site.cannula.radius_mm,
-        tube=site.cannula,
-        age_s=site.age_s,
-        limit_pa=site.limit_pa,
-    )
     ways = [(way.name, way.route) for way in site.ways]
-    return reduced(number, injection, ways, site.nodes_ml, site.rate_ml_s, draw.volume)
+    return reduced(number, site.inject(draw), ways, site.nodes_ml, site.rate_ml_s, draw.volume)
 
 
 def run(

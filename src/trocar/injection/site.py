@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -18,7 +19,8 @@ from trocar.measure import Range
 from trocar.mechanics.filling import Mask, body_of
 from trocar.mechanics.model import BoneModel
 from trocar.physics.cement import Cement
-from trocar.physics.porous import Medium, Stroke, Tube
+from trocar.physics.heat import BLOOD_C
+from trocar.physics.porous import Injection, Medium, Stroke, Tube, inject
 
 #: The curves of risk are given at volumes no farther apart than this, ml.
 NODE_ML = 0.1
@@ -37,7 +39,8 @@ class Site:
     in mm along k, j, i from the box's corner (:func:`trocar.mechanics.filling.index_mm`). ``volume_ml`` is shared
     equally among the tips, one after the other, at ``rate_ml_min``; a pause of ``pause_s`` comes when half of it is in.
     The injection starts ``minutes`` after mixing, in a room of ``room_c``. ``cavity`` is what a balloon left.
-    ``limit_pa`` is the most that the injector gives before the ``cannula``.
+    ``limit_pa`` is the most that the injector gives before the ``cannula``. Ways out of one name are renamed
+    (:func:`told_apart`).
 
     Raises ``ValueError`` for a tip outside the bone that cement flows in or in the canal, for more cement than the
     body's pores hold, for a time or room at which the cement's viscosity is not known, and for numbers out of range;
@@ -59,6 +62,7 @@ class Site:
     cavity: Mask | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "ways", told_apart(self.ways))
         object.__setattr__(self, "tips_mm", frozen(np.atleast_2d(self.tips_mm)))
         self._check_numbers()
         check_posterior_wall(self.model)
@@ -110,6 +114,25 @@ class Site:
             for start, end in pairs
         )
 
+    def inject(self, draw: Draw) -> Injection:
+        """The injection with one draw of what is not known.
+
+        A tip that the hand's error takes out of the bone is put back into the nearest of it: how likely a needle leaves
+        the bone is for planning to tell.
+        """
+        drawn = medium(self.model, self.ways, draw, self.cavity)
+        return inject(
+            drawn,
+            back_inside(drawn.porosity > 0.0, self.tips_mm + np.array(draw.tip_shift_mm), drawn.spacing_mm),
+            self.cement.thickened(draw.cement).in_bone(self.room_c, BLOOD_C),
+            self.strokes(draw.volume),
+            resident_pa_s=draw.marrow_pa_s,
+            tip_radius_mm=self.cannula.radius_mm,
+            tube=self.cannula,
+            age_s=self.age_s,
+            limit_pa=self.limit_pa,
+        )
+
     def _pause(self, start_mm3: float, total_mm3: float) -> float:
         """The pause before a stroke that begins when so much is in."""
         return self.pause_s if np.isclose(start_mm3, 0.5 * total_mm3) else 0.0
@@ -122,9 +145,6 @@ class Site:
             raise ValueError(f"tips_mm {self.tips_mm.shape} must be (n, 3) mm along k, j, i, at least one.")
         if not self.limit_pa > 0.0:
             raise ValueError(f"limit_pa={self.limit_pa} must be a positive pressure in Pa.")
-        names = [way.name for way in self.ways]
-        if len(set(names)) < len(names):
-            raise ValueError(f"the ways out need names of their own; got {', '.join(names)}.")
 
     def _check_tip(self, number: int, tip_mm: NDArray[np.float64]) -> None:
         """Refuse a tip that cement cannot leave."""
@@ -139,6 +159,24 @@ class Site:
                 f"tip {number} lies {away:.1f} mm outside the bone of {self.model.level} that cement flows in; "
                 "it must lie within (0 mm)."
             )
+
+
+def told_apart(ways: Sequence[WayOut]) -> tuple[WayOut, ...]:
+    """The ways with names of their own: several of one name are told by their route, and then by number."""
+    return _ended(_ended(ways, [f" ({way.route.value})" for way in ways]), _numbers(ways))
+
+
+def _ended(ways: Sequence[WayOut], endings: Sequence[str]) -> tuple[WayOut, ...]:
+    """An ending for each way whose name another has too."""
+    count = Counter(way.name for way in ways)
+    pairs = zip(ways, endings, strict=True)
+    return tuple(replace(way, name=way.name + end) if count[way.name] > 1 else way for way, end in pairs)
+
+
+def _numbers(ways: Sequence[WayOut]) -> list[str]:
+    """Which each is among those of its name and route: " 1", " 2"."""
+    kinds = [(way.name, way.route) for way in ways]
+    return [f" {kinds[: n + 1].count(kind)}" for n, kind in enumerate(kinds)]
 
 
 def check_posterior_wall(model: BoneModel) -> None:

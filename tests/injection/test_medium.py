@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ import pytest
 from trocar.anatomy.levels import Level
 from trocar.anatomy.vertebra import Part
 from trocar.injection.medium import GAS_G_CC, Draw, Spread, bone_share, grain, hollow_region, medium
-from trocar.injection.ways_out import Basis, Route, Shape, WayOut
-from trocar.mechanics.model import BoneModel, Ends, Tissue
+from trocar.injection.routes import Basis, Route, Shape, WayOut
+from trocar.mechanics.ends import largest_piece
+from trocar.mechanics.filling import inside as inside_of
+from trocar.mechanics.model import BoneModel, Ends, Tissue, bone_model
 from trocar.mechanics.scenario import TISSUE_ASH_G_CC, lysed
 from trocar.physics.marrow import (
     CORTEX_MM,
@@ -25,6 +28,9 @@ from trocar.physics.marrow import (
     tube_mm4,
 )
 from trocar.physics.materials import Density, converted
+from trocar.physics.porous import Stroke, inject
+
+from ..mechanics.patients import LINE, thoracolumbar
 
 DENSE = 0.08
 SHARE = float(converted(DENSE, Density.K2HPO4, Density.ASH)) / TISSUE_ASH_G_CC
@@ -325,6 +331,62 @@ def test_the_middle_has_what_is_seen_or_always_there() -> None:
         way(model, (9, 21, 5), basis=Basis.EXPECTED, present=0.9),
     ]
     assert Draw.middle(ways) == Draw((True, True, False), (1.0, 1.0, 1.0))
+
+
+class Paste:
+    """A cement of one viscosity."""
+
+    ageing = ageing_outside = shear_index = 1.0
+
+    def viscosity_pa_s(self, age_s, shear_per_s):
+        return np.full(np.shape(shear_per_s), 100.0)
+
+
+def injected(model: BoneModel, ml: float, tip_mm, *ways: WayOut):
+    return inject(
+        nominal(model, *ways), [tip_mm], Paste(), [Stroke(1000.0 * ml, 30.0)], resident_pa_s=0.126, tip_radius_mm=1.5
+    )
+
+
+def test_a_cleft_fills_before_the_bone_about_it() -> None:
+    """Gas 3 mm thick under the upper endplate, the tip in it; against the same place without a cleft."""
+    model = body(mm=1.5, shape=(16, 18, 20))
+    dense = np.full(model.solid.shape, DENSE, np.float32)
+    dense[11:13, 4:14, 4:16] = -0.4
+    cleft = replace(model, density_g_cc=dense)
+    gap = hollow_region(cleft)
+    ml = 0.6 * gap.sum() * model.solid.voxel_mm3 / 1000.0
+    held = [injected(m, ml, (18.0, 13.5, 15.0)).content_mm3 for m in (cleft, model)]
+    inside = [h[gap].sum() / h.sum() for h in held]
+    assert inside[0] > 0.6
+    assert inside[0] > 1.4 * inside[1]
+
+
+def test_a_missing_wall_leaks_where_an_intact_one_does_not() -> None:
+    model = body(mm=1.5, shape=(16, 18, 20), pedicles=True)
+    gone = way(model, (slice(5, 11), 17, slice(7, 13)), shape=Shape.OPENING, bore=0.0)
+    tip = (12.0, 20.0, 15.0)
+    leak = injected(model, 4.0, tip, gone)
+    assert leak.leaked_mm3[-1, 0] > 100.0
+    shut = injected(model, 4.0, tip)
+    assert shut.leaked_mm3[-1].sum() == 0.0
+    assert shut.content_mm3.sum() == pytest.approx(4000.0, rel=1e-6)
+
+
+@pytest.mark.slow
+def test_a_real_vertebra_is_one_medium(shared_data: Path) -> None:
+    """T12 of a clinical scan: porous as vertebrae are, and as much of it on a coarser grid."""
+    found = []
+    for mm in (1.0, 1.5):
+        model = bone_model(thoracolumbar(shared_data), "T12", spacing_mm=mm, arch=True, calibration=LINE)
+        found.append(nominal(model))
+        core = found[-1].porosity[inside_of(model, 5.0)]
+        assert 0.80 < np.median(core) < 0.97
+        assert largest_piece(found[-1].porosity > 0.0).sum() == (found[-1].porosity > 0.0).sum()
+    pores = [m.porosity.sum() * np.prod(m.spacing_mm) for m in found]
+    seep = [m.outlets[-1].conductance_mm3.sum() for m in found]
+    assert pores[1] == pytest.approx(pores[0], rel=0.02)
+    assert seep[1] == pytest.approx(seep[0], rel=0.05)
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter, label, map_coordinates, maximum_filter
 
-from trocar.anatomy.vertebra import Part
+from trocar.anatomy.cleft import GAS_HU
 from trocar.injection.outlets import Bed, carved, cortex, outlet
-from trocar.injection.ways_out import Basis, WayOut
+from trocar.injection.routes import Basis, WayOut
+from trocar.injection.walls import POROUS
 from trocar.mechanics.ends import largest_piece
 from trocar.mechanics.filling import Mask, body_of, inside
 from trocar.mechanics.lesion import lytic_region
@@ -36,13 +37,11 @@ from trocar.physics.materials import Density, converted
 from trocar.physics.porous import Medium
 from trocar.planning.robustness import HandError
 
-#: The parts that cement flows in. The arch is left out: what reaches it is told as a way out.
-FLOODED = (Part.BODY, Part.PEDICLE_LEFT, Part.PEDICLE_RIGHT)
 #: Bone is a lattice from about this size on, mm: a cube of 2 mm represents trabecular bone (Daish C et al., Bone Rep
 #: 2017;6:129-139). Densities are averaged up to it, so that a scan's noise makes no pores.
 LATTICE_MM = 2.0
-#: Less dense than this, a voxel is gas in a cleft: fat is -0.08 g/cc (-100 HU at 0.75 mg/cc for 1 HU).
-GAS_G_CC = -0.15
+#: Less dense than this, a voxel is gas in a cleft, as where clefts are told: at 0.75 mg/cc for 1 HU.
+GAS_G_CC = 0.00075 * GAS_HU
 #: Nearer to the surface than this, mm, what looks like gas is shared with lung or bowel.
 GAS_DEPTH_MM = 1.0
 #: Permeability is alike over about this length, mm: its correlation falls to 1/e. A few trabecular spaces; ours.
@@ -91,6 +90,10 @@ class Draw:
         return cls(tuple(w.basis is Basis.SEEN or w.present >= 1.0 for w in ways), (1.0,) * len(ways))
 
 
+def _tip_sd_mm(hand: HandError) -> float:
+    return math.hypot(hand.entry_sd_mm, _DEPTH_MM * math.tan(math.radians(hand.angle_sd_deg)))
+
+
 @dataclass(frozen=True)
 class Spread:
     """How much the unknown numbers vary: standard deviations, of logarithms unless the name ends in mm.
@@ -108,7 +111,12 @@ class Spread:
     marrow_pa_s: LogNormal = MARROW_PA_S
     cement_sd: float = 0.25
     volume_sd: float = 0.05
-    tip_sd_mm: float = math.hypot(HandError().entry_sd_mm, _DEPTH_MM * math.tan(math.radians(HandError().angle_sd_deg)))
+    tip_sd_mm: float = _tip_sd_mm(HandError())
+
+    @classmethod
+    def of_hand(cls, hand: HandError) -> Spread:
+        """The usual spread, with what this hand leaves at the tip."""
+        return cls(tip_sd_mm=_tip_sd_mm(hand))
 
     def draw(self, rng: np.random.Generator, ways: Sequence[WayOut]) -> Draw:
         """One draw. What all ways share comes first, then two numbers for each: adding a way changes no other."""
@@ -195,7 +203,7 @@ def grain(model: BoneModel, draw: Draw) -> NDArray[np.float64]:
 def _bed(model: BoneModel, draw: Draw, cavity: Mask | None) -> Bed:
     """Porosity and permeability of bone, lysis and hollows, before any way out."""
     hollow = hollow_region(model, cavity)
-    bone = np.isin(model.parts, [int(p) for p in FLOODED]) & model.tissue(Tissue.BONE, Tissue.TUMOUR) & ~hollow
+    bone = np.isin(model.parts, [int(p) for p in POROUS]) & model.tissue(Tissue.BONE, Tissue.TUMOUR) & ~hollow
     open_mesh = lytic_region(model) | model.tissue(Tissue.TUMOUR)
     share = np.where(open_mesh, SPARSEST_BONE, within_law(bone_share(model, bone)))
     permeability = draw.permeability * permeability_mm2(share) * grain(model, draw)

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from trocar.injection.ways_out import Shape, WayOut
+from trocar.injection.routes import Shape, WayOut
+from trocar.injection.walls import free_faces
 from trocar.mechanics.filling import Mask
 from trocar.physics.marrow import CORTEX_MM, CORTEX_MM2, mouth_mm, slot_mm2, tube_mm4
 from trocar.physics.porous import Outlet
@@ -92,16 +93,6 @@ def cortex(bed: Bed, where: Mask, factor: float) -> Outlet:
         total += free * _series(half, per_face[axis])
     cells = np.flatnonzero((total > 0.0) & where)
     return Outlet("cortex", cells, total.reshape(-1)[cells], passes=False)
-
-
-def free_faces(inside: Mask) -> list[NDArray[np.int64]]:
-    """How many of each voxel's two faces across k, j and i look outside; 0 outside, three arrays ``[k, j, i]``."""
-    padded = np.pad(inside, 1)
-    return [_free(padded, axis)[1:-1, 1:-1, 1:-1] * inside for axis in range(3)]
-
-
-def _free(padded: Mask, axis: int) -> NDArray[np.int64]:
-    return 2 - np.roll(padded, 1, axis).astype(np.int64) - np.roll(padded, -1, axis)
 
 
 def _run(way: WayOut) -> Mask:

@@ -85,7 +85,7 @@ def skin_of(model: BoneModel, anatomy: Anatomy) -> Skin:
         raise ValueError(f"the model of {model.level} has no posterior elements: build it with arch=True.")
     bone = np.asarray(binary_fill_holes(model.solid.filled))
     porous = porous_region(model)
-    faces = _free_faces(bone)
+    faces = free_faces(bone)
     cells = np.argwhere(porous & faces.any(axis=0))
     outward = _outward(bone, model.solid.spacing_mm)[:, *cells.T].T
     area = faces[:, *cells.T].T * _face_mm2(model.solid.spacing_mm) * np.abs(outward)
@@ -119,7 +119,7 @@ def directions_lps(model: BoneModel, ways: Floats) -> Floats:
     return ways[:, ::-1] @ axes.T
 
 
-def _free_faces(bone: Mask) -> NDArray[np.float64]:
+def free_faces(bone: Mask) -> NDArray[np.float64]:
     """How many of a voxel's two faces across each axis are free, ``[3, k, j, i]``; 0 outside the bone."""
     padded = np.pad(bone, 1)
     free = [

@@ -109,6 +109,17 @@ def test_what_is_not_a_number_is_null() -> None:
     assert json.loads(to_json(gaps))["series"] == {"section": {"height_mm": [0.0, None], "deep": [{"x": None}]}}
 
 
+def test_a_value_that_was_not_found_is_null_and_comes_back_as_none_found(tmp_path: Path) -> None:
+    lost = Measure("middle_height_inflated", np.nan, "mm", np.nan, np.inf, "laws")
+    before = replace(simulated(), measures=(lost, *simulated().measures))
+    written = json.loads(to_json(before))["measures"][0]
+    assert (written["value"], written["low"], written["high"], written["unit"]) == (None, None, None, "mm")
+    found, *others = read_simulation(saved(tmp_path / "out", before), made()).measures
+    assert np.isnan(found.value)
+    assert (found.name, found.low, found.high) == (lost.name, None, None)
+    assert tuple(others) == simulated().measures
+
+
 def test_the_simulation_of_another_plan_is_refused(tmp_path: Path) -> None:
     folder = saved(tmp_path / "out", simulated())
     with pytest.raises(CaseFileError, match="of another plan"):

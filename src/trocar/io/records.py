@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from enum import Enum
 from typing import Any
 
@@ -17,11 +18,15 @@ def fields_of(record: Any) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """Dataclasses as dictionaries, enums as their values, arrays and tuples as lists."""
+    """Dataclasses as dictionaries, enums as their values, arrays and tuples as lists.
+
+    What is not a number in a measure becomes None: a value that could not be found travels as such.
+    """
     if isinstance(value, Enum):
         return value.value
     if dataclasses.is_dataclass(value):
-        return {k: plain(v) for k, v in fields_of(value).items()}
+        fields = {k: plain(v) for k, v in fields_of(value).items()}
+        return finite(fields) if isinstance(value, Measure) else fields
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, np.generic):
@@ -33,9 +38,19 @@ def plain(value: Any) -> Any:
     return value
 
 
+def finite(value: Any) -> Any:
+    """Plain values with None for what is not a finite number: JSON has no word for it."""
+    if isinstance(value, dict):
+        return {k: finite(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def read_measure(d: dict[str, Any]) -> Measure:
     """A measure from what :func:`plain` made of it."""
-    return Measure(**{**d, "code": Code(**d["code"]) if d["code"] else None})
+    value = math.nan if d["value"] is None else d["value"]
+    return Measure(**{**d, "value": value, "code": Code(**d["code"]) if d["code"] else None})
 
 
 def read_measures(rows: list[dict[str, Any]]) -> tuple[Measure, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from trocar.errors import CaseFileError
 from trocar.io.case_text import damage, read_document, read_text
 from trocar.io.nifti import nifti_bytes, read_nifti
 from trocar.io.plan_file import to_json as plan_to_json
-from trocar.io.records import plain, read_findings, read_measures
+from trocar.io.records import finite, plain, read_findings, read_measures
 from trocar.measure import Status
 from trocar.treatment import Plan, Simulation
 from trocar.volume import Volume
@@ -41,7 +40,7 @@ def to_json(simulation: Simulation, fields: bool = False) -> str:
         "measures": plain(simulation.measures),
         "findings": plain(simulation.findings),
         "references": list(simulation.references),
-        "series": _finite(plain(simulation.series)),
+        "series": finite(plain(simulation.series)),
         "volumes": {name: _volume(name, v, fields) for name, v in simulation.volumes.items()},
     }
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -87,15 +86,6 @@ def digest(plan: Plan) -> str:
 
 def _file(name: str) -> str:
     return f"fields/{name}.nii.gz"
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no word for what is not a number."""
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_finite(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _volume(name: str, volume: Volume, written: bool) -> dict[str, Any]:

@@ -25,6 +25,8 @@ def test_what_lies_outside_is_refused_with_value_bounds_and_owner(value: float) 
     [
         (Measure("width", 7.123, "mm"), "7.1 mm"),
         (Measure("width", 7.123, "mm", 6.5, 7.7), "7.1 (6.5 to 7.7) mm"),
+        (Measure("width", 3.0, "mm", 2.98, 3.04), "3.0 mm"),
+        (Measure("width", 3.0, "mm", 3.0, 3.2), "3.0 (3.0 to 3.2) mm"),
         (Measure("angle", -3.04, "deg"), "-3.0°"),
         (Measure("density", 131.2, "[hnsf'U]"), "131.2 HU"),
         (Measure("share", 0.000977, "1"), "0.00098"),

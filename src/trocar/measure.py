@@ -58,6 +58,7 @@ SMALL, ROUNDING = 0.1, 1e-5
 class Measure:
     """One number: its name, value, UCUM unit, interval and how it was come by.
 
+    A value that could not be found is NaN, and is written as null.
     ``low`` and ``high`` bound the value (``interval`` says what the bounds mean, for instance
     "voxel" for half a voxel to either side or "95 %" for a confidence interval). ``method`` is
     one sentence on how it was measured.
@@ -76,7 +77,8 @@ class Measure:
         unit = unit_text(self.unit)
         text = _number(self.value)
         if self.low is not None and self.high is not None:
-            text += f" ({_number(self.low)} to {_number(self.high)})"
+            low, high = _number(self.low), _number(self.high)
+            text += "" if low == text == high else f" ({low} to {high})"
         return f"{text} {unit}".strip() if unit != "°" else f"{text}°"
 
 
@@ -111,6 +113,7 @@ class Status(Enum):
     SUCCESS = ""
     NOT_CONVERGED = "The solver did not reach its tolerance; the numbers must not be used."
     NOT_FINITE = "The computation produced a value that is not a number; check the input."
+    COLLAPSED = "The bone yields and finds no balance: most likely the load is more than it bears."
     CANCELLED = "The computation was stopped before it ended."
     INJECTOR_LIMIT = "The cement asks for more pressure than the injector can give: the injection ends there."
 

@@ -340,9 +340,13 @@ def test_a_load_beyond_what_the_body_bears_ends_the_curve() -> None:
     push = Boundary.load(top, 0, -share)
     held = symmetric(solid)
     steps = list(press(solid, push + held, (1.0, 1.9, 2.2, 2.5), plane(solid, 0, 0)))
-    assert [s.status for s in steps] == [Status.SUCCESS, Status.SUCCESS, Status.NOT_CONVERGED]
+    assert [s.status for s in steps] == [Status.SUCCESS, Status.SUCCESS, Status.COLLAPSED]
     assert steps[1].force_n[0] == pytest.approx(1.9 * 9.0, rel=1e-3)
     assert steps[2].residual > 0.01
+    *_, far = press(solid, push + held, (20.0,), plane(solid, 0, 0))
+    assert far.status is Status.COLLAPSED
+    *_, none = press(solid, push + held, (np.nan,), plane(solid, 0, 0))
+    assert none.status is Status.NOT_FINITE
 
 
 def test_nothing_prescribed_is_nothing_found() -> None:

@@ -80,7 +80,8 @@ def press(
     Factors may rise, fall and change their sign; bone flows alike in tension and compression. Steps may be as large as
     the curve is to be coarse: a step's result depends on the steps before it only through the plastic strains.
     ``solid.yield_mpa`` must be given; laws of voxels that yield must be isotropic (``ValueError`` otherwise). Ends
-    after the first step that does not converge, as a load beyond what the body bears; its ``status`` says so.
+    after the first step that does not converge; where a force pushes on bone that yields, its ``status`` is
+    ``COLLAPSED``.
     """
     if where.shape != solid.nodes:
         raise ValueError(f"where {where.shape} must mark nodes, of which the solid has {solid.nodes}.")
@@ -196,7 +197,8 @@ class _Yielding:
         residual = size / self.greatest if self.greatest else size
         share = float(np.any(self.plastic != 0.0, axis=1).mean()) if len(self.plastic) else 0.0
         shown = self.body.finest.grid.view(self.x.copy())
-        return LoadStep(factor, self._reaction(factor, where), share, shown, spent, residual, _status(residual))
+        status = _status(residual, forced=self.pushing > 0.0 and share > 0.0 and bool(np.isfinite(factor)))
+        return LoadStep(factor, self._reaction(factor, where), share, shown, spent, residual, status)
 
     def _scale(self) -> float:
         """The greatest forces so far, with those of the state that was looked at last."""
@@ -220,10 +222,13 @@ class _Yielding:
         return self.body.solid.voxel_mm3
 
 
-def _status(residual: float) -> Status:
-    if not np.isfinite(residual):
-        return Status.NOT_FINITE
-    return Status.SUCCESS if residual <= TOLERANCE else Status.NOT_CONVERGED
+def _status(residual: float, forced: bool) -> Status:
+    """How a step ended; ``forced``: a finite force pushes on a body part of which has yielded."""
+    if residual <= TOLERANCE:
+        return Status.SUCCESS
+    if forced:
+        return Status.COLLAPSED
+    return Status.NOT_CONVERGED if np.isfinite(residual) else Status.NOT_FINITE
 
 
 def _law(solid: Solid) -> NDArray[np.float64]:

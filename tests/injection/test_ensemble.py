@@ -17,12 +17,13 @@ from trocar.injection.digest import digest
 from trocar.injection.ensemble import name_of, one, run
 from trocar.injection.outcome import Outcome
 from trocar.injection.risk import LEAK_ML, STOP_AT, Difference
-from trocar.injection.run import ROUTES, Run
+from trocar.injection.run import ROUTES, Run, reduced
 from trocar.injection.site import Site
 from trocar.injection.ways_out import Route
 from trocar.io.run_folder import RunFolder
 from trocar.measure import Severity, Status
 from trocar.physics.cement import CEMENTS
+from trocar.physics.porous import Injection, Medium, Outlet
 
 from . import sites
 
@@ -47,6 +48,9 @@ def assert_equal(first: Outcome, second: Outcome) -> None:
 def test_a_run_loses_no_cement(site: Site) -> None:
     found = one(site, 3, 0)
     assert found.status is Status.SUCCESS
+    draw = site.spread.draw(np.random.default_rng([3, 0]), site.ways)
+    held_ml = site.inject(draw).content_mm3.sum(dtype=np.float64) / 1000.0
+    assert found.inside_ml == pytest.approx(held_ml, rel=1e-5)
     assert 0.0 < found.inside_ml <= found.injected_ml
     assert np.all(np.diff(found.leaked_ml, axis=1) >= 0.0)
     assert found.duration_s == pytest.approx(60.0 * found.injected_ml / site.rate_ml_min)
@@ -90,6 +94,55 @@ def test_two_tips_share_the_volume_and_a_pause_comes_half_way(site: Site) -> Non
     assert [s.pause_s for s in three] == [0.0, 0.0, 60.0, 0.0]
     assert sum(s.volume_mm3 for s in three) == pytest.approx(4000.0)
     assert len(site.strokes()) == 1
+
+
+def evenly(leaked_mm3: list[float], name: str = "hole") -> Injection:
+    """An injection of 100 mm3 a step in 10 s, with a pause of 60 s after the second, and so much leaked by each."""
+    steps = len(leaked_mm3)
+    medium = Medium(
+        np.full((1, 1, 2), 0.5, np.float32),
+        np.ones((3, 1, 1, 2), np.float32),
+        (10.0, 10.0, 10.0),
+        (Outlet(name, np.array([0]), np.array([1.0])), Outlet("cortex", np.array([1]), np.array([1.0]), passes=False)),
+    )
+    time_s = 10.0 * np.arange(steps) + 60.0 * (np.arange(steps) >= 2)
+    row = np.zeros(steps)
+    content = np.array([[[260.0, 240.0]]], np.float32)
+    leaked = np.stack([np.array(leaked_mm3), row], axis=1)
+    push = 100.0 * np.arange(steps)
+    return Injection(medium, Status.SUCCESS, time_s, push, row, row + 5.0, row, leaked, content, content, content)
+
+
+def test_the_onset_is_where_straight_lines_pass_what_counts() -> None:
+    ways, nodes = [("hole", Route.DISC), ("absent", Route.VENOUS)], np.linspace(0.0, 0.4, 5)
+    found = reduced(3, evenly([0.0, 0.0, 0.0, 100.0, 150.0]), ways, nodes, 0.01)
+    disc, vein = ROUTES.index(Route.DISC), ROUTES.index(Route.VENOUS)
+    assert found.onset_ml[disc] == pytest.approx(0.25)  # half-way between the third row and the fourth
+    assert found.onset_s[disc] == pytest.approx(80.0 + 5.0)
+    assert np.isinf(found.onset_ml[vein])
+    np.testing.assert_allclose(found.leaked_ml, [[0.0, 0.0, 0.0, 0.1, 0.15], [0.0] * 5], atol=1e-12)
+    assert (found.injected_ml, found.duration_s, found.peak_pa) == (pytest.approx(0.4), 100.0, 5.0)
+    assert found.inside_ml == pytest.approx(0.25)
+    assert found.reach((1, 1, 2)).tolist() == [[[True, False]]]  # 260 and 240 of 500 mm3
+
+
+def test_a_leak_before_a_pause_is_not_put_into_it() -> None:
+    found = reduced(0, evenly([0.0, 0.0, 100.0]), [("hole", Route.DISC)], np.linspace(0.0, 0.2, 3), 0.01)
+    assert found.onset_s[ROUTES.index(Route.DISC)] == pytest.approx(15.0)
+
+
+def test_curves_are_of_the_planned_volume() -> None:
+    """A draw that pushes twice as much as planned has leaked by half the planned volume what it leaks by all of its."""
+    found = reduced(0, evenly([0.0, 0.0, 100.0]), [("hole", Route.DISC)], np.array([0.0, 0.05, 0.1]), 0.01, 2.0)
+    np.testing.assert_allclose(found.leaked_ml, [[0.0, 0.0, 0.1]], atol=1e-12)
+    assert found.onset_ml[ROUTES.index(Route.DISC)] == pytest.approx(0.075)
+
+
+def test_an_injection_that_failed_at_once_is_kept_as_nothing() -> None:
+    failed = replace(evenly([]), status=Status.NOT_CONVERGED)
+    found = reduced(0, failed, [("hole", Route.DISC)], np.linspace(0.0, 1.0, 3), 0.01)
+    assert found.status is Status.NOT_CONVERGED
+    assert (found.injected_ml, found.inside_ml, found.peak_pa) == (0.0, 0.0, 0.0)
 
 
 # ---------------------------------------------------------------- many runs
@@ -195,6 +248,9 @@ def test_the_volume_to_stop_at_is_where_the_curve_passes_the_limit(outcome: Outc
     assert at is not None
     assert np.interp(at, outcome.site.nodes_ml, outcome.curve([Route.EPIDURAL])) == pytest.approx(0.05)
     assert outcome.stop_ml(Route.LATERAL, {Route.LATERAL: 0.99}) is None
+    low, high = outcome.stop_bounds_ml(Route.EPIDURAL, 0.05)
+    assert low < at < high < outcome.site.volume_ml
+    assert outcome.stop_bounds_ml(Route.LATERAL, 0.99) == (outcome.site.volume_ml,) * 2
     text = next(f.text for f in outcome.findings() if "epidural" in f.text)
     assert text == f"Stop at {np.floor(10.0 * at) / 10.0:.1f} ml: epidural leak probability passes 5 %."
 
@@ -386,20 +442,6 @@ def test_no_runs_no_workers_and_negative_seeds_are_refused(site: Site, numbers: 
         run(site, *numbers)
 
 
-def test_a_way_that_is_not_the_sites_may_not_leak(site: Site) -> None:
-    from trocar.injection.run import reduced
-
-    class Fake:
-        def __init__(self, injection: Any) -> None:
-            self.__dict__.update(injection)
-
-    outlet = type("Outlet", (), {"name": "elsewhere"})()
-    injection = Fake(
-        {
-            "medium": type("Medium", (), {"outlets": (outlet,)})(),
-            "injected_mm3": np.array([0.0, 10.0]),
-            "leaked_mm3": np.array([[0.0], [1.0]]),
-        }
-    )
-    with pytest.raises(ValueError, match="no way out of the site"):
-        reduced(0, injection, [("a", Route.DISC)], np.linspace(0.0, 1.0, 3), 0.1)  # type: ignore[arg-type]
+def test_a_way_that_is_not_the_sites_may_not_leak() -> None:
+    with pytest.raises(ValueError, match="2 mm³ left by 'elsewhere', which is no way out of the site"):
+        reduced(0, evenly([0.0, 1.0, 2.0], "elsewhere"), [("a", Route.DISC)], np.linspace(0.0, 1.0, 3), 0.1)

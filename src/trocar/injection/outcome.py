@@ -103,9 +103,20 @@ class Outcome:
         """The share of the runs that needed more pressure than the injector gives."""
         return Share(sum(r.status is Status.INJECTOR_LIMIT for r in self.counted), len(self.counted))
 
-    def measures(self) -> tuple[Measure, ...]:
+    def stop_bounds_ml(self, route: Route, limit: float) -> tuple[float, float]:
+        """The volumes at which the upper and the lower bound of the probability reach a limit.
+
+        The planned volume for one that does not reach it.
+        """
+        leaking = [self.leaking([route], n) for n in range(len(self.site.nodes_ml))]
+        bounds = np.array([Share(int(leak.sum()), leak.size).interval for leak in leaking])
+        found = (passed_ml(self.site.nodes_ml, bounds[:, side], limit) for side in (1, 0))
+        low, high = (self.site.volume_ml if at is None else at for at in found)
+        return low, high
+
+    def measures(self, stop_at: Mapping[Route, float] = STOP_AT) -> tuple[Measure, ...]:
         """Every number of the outcome; probabilities with their 95 % Wilson interval."""
-        by_route = (m for r in self.routes for m in _route_measures(self, r))
+        by_route = (m for r in self.routes for m in _route_measures(self, r, stop_at))
         return (*_probabilities(self), *by_route, *_pressures(self))
 
     def findings(self, stop_at: Mapping[Route, float] = STOP_AT) -> tuple[Finding, ...]:
@@ -134,10 +145,9 @@ def _chance(name: str, share: Share, method: str) -> Measure:
     return Measure(name, share.value, "1", low, high, "95 %", method)
 
 
-def _route_measures(outcome: Outcome, route: Route) -> list[Measure]:
+def _route_measures(outcome: Outcome, route: Route, stop_at: Mapping[Route, float]) -> list[Measure]:
     """How much leaks and when, among the draws that leak; and where the limit is passed."""
-    name, leaking = _name(route), outcome.leaking([route])
-    found, at = [], outcome.stop_ml(route)
+    name, leaking, found = _name(route), outcome.leaking([route]), []
     if leaking.any():
         leaked = outcome.leaked_ml[leaking, outcome.routes.index(route), -1]
         runs = [r for r, leaks in zip(outcome.counted, leaking, strict=True) if leaks]
@@ -147,9 +157,14 @@ def _route_measures(outcome: Outcome, route: Route) -> list[Measure]:
             _middle(f"leak_onset_volume_{name}", onset_ml, "mL", f"injected when {LEAK_ML:g} ml had leaked"),
             _middle(f"leak_onset_{name}", onset_s, "s", f"since the injection began, when {LEAK_ML:g} ml had leaked"),
         ]
+    at = outcome.stop_ml(route, stop_at)
     if at is not None:
-        method = f"Injected when the probability passes {100.0 * STOP_AT[route]:.0f} %, a limit of our own."
-        found.append(Measure(f"leak_stop_volume_{name}", at, "mL", method=method))
+        low, high = outcome.stop_bounds_ml(route, stop_at[route])
+        method = (
+            f"Injected when the probability passes {100.0 * stop_at[route]:.0f} %, a limit of our own; bounds from "
+            "those of the probability, within the planned volume."
+        )
+        found.append(Measure(f"leak_stop_volume_{name}", at, "mL", low, high, "95 %", method))
     return found
 
 

@@ -10,6 +10,7 @@ from trocar.reporting.cement_answers import (
     Leak,
     about_cement,
     duration,
+    injected_ml,
     leaks,
     likeliest,
     named,
@@ -18,20 +19,23 @@ from trocar.reporting.cement_answers import (
     place_words,
     planned_ml,
     route_words,
+    seconds,
     simulated,
     without_cement,
 )
 from trocar.reporting.cement_charts import RISK_PERCENT
 from trocar.reporting.cement_pictures import pictures
-from trocar.reporting.cement_tables import off_centre, tables
+from trocar.reporting.cement_tables import kilopascals, off_centre, tables
 from trocar.reporting.content import Chapter
 from trocar.reporting.first_page import concerns
-from trocar.reporting.words import amount, number, sentence, title
+from trocar.reporting.words import amount, number, sentence
 from trocar.treatment import Simulation
 
 __all__ = ["chapter", "lines", "simulated", "without_cement"]
 
 TITLE = "Where the cement goes"
+#: Less than this that did not go in is rounding, mL.
+LEAST_MISSING_ML = 0.05
 #: What every number of the chapter rests on.
 CAUTION = (
     "Computed from the CT numbers and from published properties of bone, marrow and cement. A probability is the share "
@@ -57,17 +61,13 @@ def lines(simulation: Simulation) -> list[str]:
     found = named(simulation)
     told = [_sentence(s) for s in (_filled(found), _window(found), _pushed(found)) if s]
     told += [f"{sentence(route_words(leak.route))}: {_leak_line(leak)}" for leak in leaks(found.values())]
-    heat = {n.removeprefix("temperature_peak_"): m for n, m in found.items() if n.startswith("temperature_peak_")}
-    told += (
-        [f"Warmest: {', '.join(f'{title(n).lower()} {number(m.value)} °C' for n, m in heat.items())}."] if heat else []
-    )
+    told += [s for s in (_sentence(_hottest(found)),) if s]
     return [*told, "A leak's probability is a share of computed injections, not a rate among patients."]
 
 
 def _leak_line(leak: Leak) -> str:
     model = percent_words(leak.probability) if leak.probability else "not computed"
-    published = "; ".join(percent_words(m) for m in leak.published)
-    return f"{model}{f', published {published}' if published else ''}"
+    return f"{model}{f', published {percent_words(leak.published)}' if leak.published else ''}"
 
 
 def _headline(simulation: Simulation) -> str:
@@ -111,10 +111,13 @@ def _lead(simulation: Simulation) -> str:
 
 
 def _planned(simulation: Simulation) -> str:
-    found, total = named(simulation), planned_ml(simulation)
-    if total is None or "injection_time" not in found:
+    found, wanted, got = named(simulation), planned_ml(simulation), injected_ml(simulation)
+    if wanted is None or got is None or "injection_time" not in found:
         return _filled(found)
-    return f"The planned {number(total)} mL takes {duration(found['injection_time'].value)}; {_filled(found)}"
+    takes = duration(seconds(found["injection_time"]))
+    if got < wanted - LEAST_MISSING_ML:
+        return f"of the planned {number(wanted)} mL, {number(got)} mL goes in, in {takes}; {_filled(found)}"
+    return f"the planned {number(wanted)} mL takes {takes}; {_filled(found)}"
 
 
 def _filled(found: Mapping[str, Measure]) -> str:
@@ -145,8 +148,7 @@ def _leaking(found: Mapping[str, Measure]) -> str:
             f"{place_words(leak.route)}, {percent_words(leak.probability)}" for leak in first if leak.probability
         )
         text += f", most often {where}"
-    published = "; ".join(percent_words(m) for m in whole.published)
-    return f"{text}; published: {published}" if published else text
+    return f"{text}; published: {percent_words(whole.published)}" if whole.published else text
 
 
 def _climbs(simulation: Simulation) -> str:
@@ -162,20 +164,20 @@ def _climbs(simulation: Simulation) -> str:
 
 
 def _hottest(found: Mapping[str, Measure]) -> str:
-    canal = next((found[n] for n in ("temperature_peak_cord", "temperature_peak_canal") if n in found), None)
-    wall = found.get("temperature_peak_posterior_wall")
-    parts = [
-        f"{words} reaches {number(m.value)} °C"
-        for m, words in ((wall, "the posterior wall"), (canal, "the canal"))
-        if m
-    ]
-    return ", ".join(parts)
+    """The posterior wall, and the nerves behind it."""
+    peaks = {words: found.get(f"heating_{region}_peak") for region, words in _WARMED.items()}
+    parts = [f"the {words} to {number(m.value)} °C" for words, m in peaks.items() if m]
+    return f"setting warms {', '.join(parts)}" if parts else ""
+
+
+#: Regions whose warmth is told at once.
+_WARMED = {"posterior_wall": "posterior wall", "canal": "canal", "cord": "cord", "roots": "roots"}
 
 
 def _pushed(found: Mapping[str, Measure]) -> str:
-    peak, time = found.get("injection_pressure_peak"), found.get("injection_time")
-    parts = [f"the injection takes {duration(time.value)}"] if time else []
-    parts += [f"it needs up to {peak.value:.0f} kPa at the syringe"] if peak else []
+    peak, time = found.get("injection_pressure", found.get("injection_pressure_peak")), found.get("injection_time")
+    parts = [f"the injection takes {duration(seconds(time))}"] if time else []
+    parts += [f"it needs up to {kilopascals(peak)} before the cannula"] if peak else []
     return ", and ".join(parts)
 
 

@@ -16,20 +16,30 @@ from trocar.treatment import Simulation
 
 #: All routes together.
 ANY = "any"
+#: Anterior and lateral together, as series count them.
+BESIDE = "paravertebral"
 #: How the names of measures begin that are told of the cement; all others are told of the loaded bone.
 _OF_CEMENT = (
-    "cement_", "cem43_", "fill_share", "injection_", "leak_", "minutes_above_", "temperature_peak_", "working_window_",
-)  # fmt: skip
+    "cement_",
+    "fill_share",
+    "heating_",
+    "injection_",
+    "leak_",
+    "tip_pressure",
+    "unfinished_",
+    "working_window_",
+)
 #: Words by which a finding is one of the cement's way, its heat or its setting, and not of the loaded bone.
 _ABOUT_CEMENT = re.compile(
-    r"\b(leak\w*|inject\w*|epidural|foramin\w*|veins?|venous|viscos\w*|working window|hot|heat\w*|stop at|spreads?)\b"
-    r"|°C",
+    r"\b(leak\w*|inject\w*|epidural|foramin\w*|veins?|venous|viscos\w*|working window|hot|heat\w*|stop at|spreads?|"
+    r"draws|after mixing|went in|not compared|no cement stays|cement (crosses|does|touches|ends|may|fills))\b|°C",
     re.IGNORECASE,
 )
-_PROBABILITY, _VOLUME = "leak_probability_", "leak_volume_"
-_RATE, _PUBLISHED = "leak_rate_", "_published"
+_PROBABILITY, _PUBLISHED = "leak_probability", "_published"
+#: What else is told of a route: how the names of its measures begin.
+_ALSO = {"volume": "leak_volume_", "onset": "leak_onset_volume_", "stop": "leak_stop_volume_"}
 #: Series that are of the cement alone.
-SERIES = ("injection", "leaks", "ways_out", "leak_risk", "leak_changes", "temperature", "viscosity")
+SERIES = ("injection", "leaks", "ways_out", "leak_risk", "leak_changes", "published", "heating", "viscosity")
 #: Where a route's cement lies, for the end of "leaks ...".
 _PLACES = {Route.EPIDURAL: "into the canal", Route.FORAMINAL: "into a foramen", Route.DISC: "into a disc",
            Route.ANTERIOR: "in front of the body", Route.LATERAL: "beside the body", Route.VENOUS: "into veins",
@@ -38,12 +48,22 @@ _PLACES = {Route.EPIDURAL: "into the canal", Route.FORAMINAL: "into a foramen", 
 
 @dataclass(frozen=True)
 class Leak:
-    """One route, or :data:`ANY`: how often it leaks in the model, how much, and what others published."""
+    """One route, or :data:`ANY`: how often it leaks in the model and as published, and where it leaks: how much, from
+    which injected volume on, and where to stop.
+    """
 
     route: str
     probability: Measure | None
+    published: Measure | None = None
     volume: Measure | None = None
-    published: tuple[Measure, ...] = ()
+    onset: Measure | None = None
+    stop: Measure | None = None
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """All that is known of it."""
+        each = (self.probability, self.published, self.volume, self.onset, self.stop)
+        return tuple(m for m in each if m is not None)
 
     @property
     def percent(self) -> float:
@@ -85,28 +105,23 @@ def named(simulation: Simulation) -> dict[str, Measure]:
 def leaks(measures: Iterable[Measure]) -> tuple[Leak, ...]:
     """Every route, all together first, then the likeliest; last what only others published."""
     found = {m.name: m for m in measures}
-    routes = [n.removeprefix(_PROBABILITY) for n in found if n.startswith(_PROBABILITY)]
-    rates = [m for n, m in found.items() if n.startswith(_RATE) and n.endswith(_PUBLISHED)]
-    routes += [r for m in rates if (r := _rated(m)) not in routes]
+    model = {_route(n): m for n, m in found.items() if n.startswith(_PROBABILITY) and not n.endswith(_PUBLISHED)}
+    others = {_route(n): m for n, m in found.items() if n.startswith(_PROBABILITY) and n.endswith(_PUBLISHED)}
     each = [
-        Leak(
-            route,
-            found.get(f"{_PROBABILITY}{route}"),
-            found.get(f"{_VOLUME}{route}"),
-            tuple(m for m in rates if _rated(m) == route),
-        )
-        for route in dict.fromkeys(routes)
+        Leak(r, model.get(r), others.get(r), **{field: found.get(f"{start}{r}") for field, start in _ALSO.items()})
+        for r in dict.fromkeys((*model, *others))
     ]
     return tuple(sorted(each, key=lambda leak: (leak.route != ANY, -leak.percent)))
 
 
-def _rated(measure: Measure) -> str:
-    return measure.name.removeprefix(_RATE).removesuffix(_PUBLISHED)
+def _route(name: str) -> str:
+    """The route that a probability's name ends with; all together where it names none."""
+    return name.removeprefix(_PROBABILITY).removesuffix(_PUBLISHED).removeprefix("_") or ANY
 
 
 def likeliest(found: Iterable[Leak], most: int = 2) -> tuple[Leak, ...]:
-    """The routes that leak most often in the model, at most so many; none that never leaks."""
-    return tuple(leak for leak in found if leak.route != ANY and leak.percent > 0.0)[:most]
+    """The routes that leak most often in the model, at most so many; none that never leaks, and no sum of routes."""
+    return tuple(leak for leak in found if leak.route not in (ANY, BESIDE) and leak.percent > 0.0)[:most]
 
 
 def route_of(name: str) -> Route | None:
@@ -149,14 +164,20 @@ def whole(percent: float) -> str:
     return f"{percent:.1f}" if 0.05 <= percent < 0.95 else f"{percent:.0f}"
 
 
-def planned_ml(simulation: Simulation) -> float | None:
-    """What is injected in all, mL: the end of the injection, or of the map of arrival."""
+def injected_ml(simulation: Simulation) -> float | None:
+    """What goes in, mL: the end of the injection, or of the map of arrival."""
     injection = simulation.series.get("injection") or {}
     if len(injection.get("injected_ml", ())):
         return float(injection["injected_ml"][-1])
     if "cement_arrival" in simulation.volumes:
         return float(simulation.volumes["cement_arrival"].array.max())
     return None
+
+
+def planned_ml(simulation: Simulation) -> float | None:
+    """What should go in, mL: the risk is told up to there. Without it, what does."""
+    risk = simulation.series.get("leak_risk") or {}
+    return float(risk["volume_ml"][-1]) if len(risk.get("volume_ml", ())) else injected_ml(simulation)
 
 
 def passes_at_ml(series: dict[str, Any], route: str, percent: float) -> float | None:
@@ -169,6 +190,11 @@ def passes_at_ml(series: dict[str, Any], route: str, percent: float) -> float | 
     if n == 0:
         return float(volume[0])
     return float(np.interp(percent / 100.0, risk[n - 1 : n + 1], volume[n - 1 : n + 1]))
+
+
+def seconds(measure: Measure) -> float:
+    """A time in seconds."""
+    return measure.value * (60.0 if measure.unit == "min" else 1.0)
 
 
 def duration(seconds: float) -> str:

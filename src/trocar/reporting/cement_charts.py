@@ -38,7 +38,7 @@ def injection_picture(series: Series) -> bytes:
     figure = wide_sheet(CURVES_PIXELS)
     seconds = _numbers(series, "time_s")
     parts = (
-        ("Pressure, kPa", {"driving_kpa": "at the syringe", "tip_kpa": "at the tip"}),
+        ("Pressure, kPa", {"driving_kpa": "before the cannula", "tip_kpa": "at the tip"}),
         ("Viscosity, Pa s", {"viscosity_pa_s": "entering the bone"}),
         ("Volume, mL", {"injected_ml": "injected", "leaked_ml": "leaked"}),
     )
@@ -57,8 +57,10 @@ def injection_picture(series: Series) -> bytes:
     return png(figure)
 
 
-def window_picture(series: Series, start_min: float | None, end_min: float | None) -> bytes:
-    """Viscosity from mixing on, and as a bar the time in which it can be injected."""
+def window_picture(
+    series: Series, start_min: float | None, end_min: float | None, planned_min: tuple[float, float] | None = None
+) -> bytes:
+    """Viscosity from mixing on, as a bar the time in which it can be injected, and as a shade that of the plan."""
     figure = wide_sheet(CURVES_PIXELS)
     minutes, viscosity = _numbers(series, "minutes"), _numbers(series, "pa_s")
     axes = figure.add_axes((0.06, 0.30, 0.91, 0.58))
@@ -80,6 +82,8 @@ def window_picture(series: Series, start_min: float | None, end_min: float | Non
             bar.barh([0], [right - left], left=left, color=colour, height=1.0)
             if right - left > 0.08 * minutes[-1]:
                 bar.text((left + right) / 2.0, 0, words, ha="center", va="center", fontsize=8, color=INK)
+    if planned_min is not None:
+        axes.axvspan(*planned_min, color=PENS[4][0], alpha=0.3, lw=0)
     for at in (low, high):
         axes.axvline(at, color=SOFT, lw=0.9, ls=(0, (3, 2)))
     bar.set(ylim=(-0.5, 0.5), yticks=[])
@@ -98,7 +102,7 @@ def risk_picture(series: Series, planned_ml: float | None) -> bytes:
         width = 2.0 if name == ANY else 1.5
         axes.plot(volume, percent, color=colour, ls=_style(dashes), lw=width, label=sentence(route_words(name)))
     axes.axhline(RISK_PERCENT, color=INK, lw=0.9, ls=(0, (6, 3)), label=f"{RISK_PERCENT:.0f} %")
-    axes.set(xlim=(0.0, float(volume[-1])), ylim=(0.0, max(1.1 * axes.get_ylim()[1], 2.0 * RISK_PERCENT)))
+    axes.set(xlim=(0.0, 1.03 * float(volume[-1])), ylim=(0.0, max(1.1 * axes.get_ylim()[1], 2.0 * RISK_PERCENT)))
     if planned_ml is not None:
         axes.axvline(planned_ml, color=SOFT, lw=1.2, ls=(0, (2, 2)), label=f"Planned, {planned_ml:.1f} mL")
     _heads(axes, "Leaked, % of the computed injections", "injected, mL")
@@ -116,10 +120,10 @@ def rates_picture(found: Sequence[Leak]) -> bytes:
     for row, leak in enumerate(rows):
         if leak.probability is not None:
             _dot(axes, row - 0.18, leak.probability, INK, "o", "this model" if row == 0 else "_")
-        for measure in leak.published[:1]:
+        if leak.published is not None:
             first = not any(other.published for other in rows[:row])
-            _dot(axes, row + 0.22, measure, _PUBLISHED, "D", "published" if first else "_")
-    top = max(_end(m) for leak in rows for m in (leak.probability, *leak.published[:1]) if m)
+            _dot(axes, row + 0.22, leak.published, _PUBLISHED, "D", "published" if first else "_")
+    top = max(_end(m) for leak in rows for m in (leak.probability, leak.published) if m)
     axes.set(xlim=(0.0, max(1.2 * top, 1.0)), ylim=(len(rows) - 0.5, -0.5), yticks=range(len(rows)))
     axes.set_yticklabels([sentence(route_words(leak.route)) for leak in rows])
     axes.set_xlabel("%", fontsize=7.5, color=SOFT)
@@ -133,18 +137,17 @@ def temperature_picture(series: Series) -> bytes:
     """The temperature of each region over the minutes after the injection, with the levels that are marked."""
     figure = wide_sheet(CURVES_PIXELS)
     axes = figure.add_axes((0.05, 0.15, 0.72, 0.74))
-    minutes = _numbers(series, "time_s") / 60.0
-    names = [n for n in series if n != "time_s"]
+    minutes = _numbers(series, "time_min")
+    names = [n for n in series if n != "time_min"]
     for name, (colour, dashes) in zip(names, _pens(len(names)), strict=False):
-        label = title(name.removesuffix("_c"))
-        axes.plot(minutes, _numbers(series, name), color=colour, ls=_style(dashes), lw=1.5, label=label)
+        axes.plot(minutes, _numbers(series, name), color=colour, ls=_style(dashes), lw=1.5, label=title(name))
     top = max(MARKED_C[-1] + 3.0, *(float(np.nanmax(_numbers(series, n))) + 2.0 for n in names))
     for at in MARKED_C:
         axes.axhline(at, color=INK, lw=0.9, ls=(0, (6, 3)))
         axes.annotate(f"{at:.0f} °C", (1.0, at), (-3, 2), xycoords=("axes fraction", "data"), ha="right",
                       textcoords="offset points", fontsize=7.5, color=INK)  # fmt: skip
     axes.set(xlim=(0.0, float(minutes[-1])), ylim=(BODY_C - 1.0, top))
-    _heads(axes, "Temperature, °C", "minutes")
+    _heads(axes, "Temperature, °C", "minutes from the end of the injection")
     axes.legend(fontsize=7.5, frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1.02), handlelength=3.0)
     plain_axes(axes)
     return png(figure)

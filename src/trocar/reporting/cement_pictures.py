@@ -10,6 +10,7 @@ from trocar.reporting.cement_answers import (
     ANY,
     Leak,
     duration,
+    injected_ml,
     leaks,
     named,
     passes_at_ml,
@@ -17,6 +18,7 @@ from trocar.reporting.cement_answers import (
     place_words,
     planned_ml,
     route_words,
+    seconds,
 )
 from trocar.reporting.cement_charts import (
     MARKED_C,
@@ -29,7 +31,7 @@ from trocar.reporting.cement_charts import (
 )
 from trocar.reporting.cement_planes import LEAST_REACH, on_paper, reach_picture, slides, steps_ml, strip
 from trocar.reporting.figures import Picture
-from trocar.reporting.words import number, sentence, title
+from trocar.reporting.words import number, plain, sentence
 from trocar.treatment import Simulation
 
 _SIDES = (
@@ -54,13 +56,13 @@ def pictures(simulation: Simulation) -> Iterable[Picture]:
         yield _injection(simulation)
     if simulation.series.get("viscosity"):
         yield _window(simulation)
-    if simulation.series.get("temperature"):
+    if simulation.series.get("heating"):
         yield _temperature(simulation)
 
 
 def _fill(simulation: Simulation) -> Picture:
     arrival = simulation.volumes["cement_arrival"]
-    volumes = steps_ml(planned_ml(simulation) or float(arrival.array.max()))
+    volumes = steps_ml(injected_ml(simulation) or float(arrival.array.max()))
     printed = on_paper(volumes)
     told = [step_text(simulation, v) for v in volumes]
     return Picture(
@@ -86,10 +88,10 @@ def step_text(simulation: Simulation, volume_ml: float) -> str:
     def at(name: str) -> float | None:
         return float(np.interp(volume_ml, injected, np.asarray(series[name], float))) if name in series else None
 
-    seconds, tip, syringe, leaked = (at(n) for n in ("time_s", "tip_kpa", "driving_kpa", "leaked_ml"))
-    parts = [f"{volume_ml:.3g} mL injected" + ("" if seconds is None else f" after {duration(seconds)}")]
+    time, tip, driving, leaked = (at(n) for n in ("time_s", "tip_kpa", "driving_kpa", "leaked_ml"))
+    parts = [f"{volume_ml:.3g} mL injected" + ("" if time is None else f" after {duration(time)}")]
     parts += [f"{tip:.0f} kPa at the tip"] if tip is not None else []
-    parts += [f"{syringe:.0f} kPa at the syringe"] if syringe is not None else []
+    parts += [f"{driving:.0f} kPa before the cannula"] if driving is not None else []
     lost = "" if leaked is None else f" Leaked: {f'{leaked:.2f} mL' if leaked >= 0.005 else 'nothing'}"
     where = _begun(simulation, volume_ml) if leaked is not None and leaked >= 0.005 else ()
     return f"{', '.join(parts)}.{lost}{f', {chr(44).join(where)}' if where else ''}{'.' if lost else ''}"
@@ -152,11 +154,11 @@ def _reach(simulation: Simulation) -> Picture:
 def _injection(simulation: Simulation) -> Picture:
     series = simulation.series["injection"]
     driving = max(series["driving_kpa"]) if "driving_kpa" in series else None
-    most = "" if driving is None else f" At most {driving:.0f} kPa at the syringe."
+    most = "" if driving is None else f" At most {driving:.0f} kPa before the cannula."
     return Picture(
         "injection",
         "Pressure, viscosity and volume during the injection",
-        f"With the numbers that are most likely. Most of the syringe's pressure is spent in the cannula.{most}"
+        f"With the numbers that are most likely. Most of the pressure is spent in the cannula.{most}"
         if driving is not None and "tip_kpa" in series and max(series["tip_kpa"]) < 0.5 * driving
         else f"With the numbers that are most likely.{most}",
         f"Pressure, viscosity, injected and leaked volume over time.{most}",
@@ -169,26 +171,34 @@ def _window(simulation: Simulation) -> Picture:
     found = named(simulation)
     start, end = (found[n].value if n in found else None for n in ("working_window_start", "working_window_end"))
     told = "" if start is None or end is None else f" It can be injected from {start:.1f} to {end:.1f} min."
-    method = found["working_window_start"].method if "working_window_start" in found else ""
+    planned = _planned_min(simulation)
+    when = "" if planned is None else f" Planned: from {planned[0]:.1f} to {planned[1]:.1f} min (shaded)."
+    method = f" {sentence(found['working_window_start'].method)}" if "working_window_start" in found else ""
     return Picture(
         "working_window",
         "When the cement can be injected",
-        f"Viscosity from the start of mixing; bar: the working window.{f' {sentence(method)}.' if method else ''}",
-        f"Viscosity against the minutes from mixing.{told}",
-        window_picture(simulation.series["viscosity"], start, end),
+        f"Viscosity of the cement that waits, from the start of mixing; bar: the working window.{when}{method}",
+        f"Viscosity against the minutes from mixing.{told}{when}",
+        window_picture(simulation.series["viscosity"], start, end, planned),
         wide=True,
     )
 
 
+def _planned_min(simulation: Simulation) -> tuple[float, float] | None:
+    """First and last minute of the planned injection, from mixing."""
+    begin, time = (named(simulation).get(n) for n in ("injection_start", "injection_time"))
+    if begin is None or time is None:
+        return None
+    return seconds(begin) / 60.0, (seconds(begin) + seconds(time)) / 60.0
+
+
 def _temperature(simulation: Simulation) -> Picture:
-    series = simulation.series["temperature"]
-    peaks = "; ".join(
-        f"{title(n.removesuffix('_c')).lower()} {number(max(series[n]))} °C" for n in series if n != "time_s"
-    )
+    series = simulation.series["heating"]
+    peaks = "; ".join(f"{plain(n)} {number(max(series[n]))} °C" for n in series if n != "time_min")
     return Picture(
         "temperature",
         "Heat while it sets",
-        f"Highest: {peaks}. Dashed: {MARKED_C[0]:.0f} and {MARKED_C[1]:.0f} °C.",
+        f"The warmest place of each region; highest: {peaks}. Dashed: {MARKED_C[0]:.0f} and {MARKED_C[1]:.0f} °C.",
         f"Temperature over time. Highest: {peaks}.",
         temperature_picture(series),
         wide=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from trocar.measure import Measure
 from trocar.planning.instrument import PSI_MPA
+from trocar.reporting import cement
 from trocar.reporting.answers import answers, scenario_words, told
 from trocar.reporting.words import amount, title
 from trocar.treatment import Simulation
@@ -15,8 +16,14 @@ _PUBLISHED = "_published"
 def simulation_lines(simulation: Simulation) -> list[str]:
     """One line for each scenario, and one for each measure that is of none; then what they hold for.
 
-    The report has the rest.
+    Where cement was made to flow, first its own few lines. The report has the rest.
     """
+    if cement.simulated(simulation):
+        return [*cement.lines(simulation), *_bone_lines(cement.without_cement(simulation))]
+    return _bone_lines(simulation)
+
+
+def _bone_lines(simulation: Simulation) -> list[str]:
     found = answers(simulation.measures)
     alone = [m for m in simulation.measures if not any(m.name.endswith(f"_{scenario}") for scenario in found.scenarios)]
     lines = [_line(m) for m in alone if not m.name.endswith(_PUBLISHED)]

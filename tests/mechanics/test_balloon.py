@@ -14,7 +14,7 @@ from trocar.anatomy.vertebra import Part
 from trocar.geometry import Side
 from trocar.mechanics.balloon import Stop, at_depth_mm, inflate, swell_of, walls
 from trocar.mechanics.balloon_place import Placed
-from trocar.mechanics.endplate_lift import lift, parting_mm
+from trocar.mechanics.endplate_lift import lift, parting_mm, stations
 from trocar.mechanics.model import BoneModel, Ends
 from trocar.physics.cavity import Crushable, densification_strain, shell_ratio
 from trocar.physics.materials import LAWS, Density, converted
@@ -232,6 +232,33 @@ def test_parting_is_read_between_the_endplates() -> None:
     front, middle, back = parting_mm(model, move)
     assert front > middle > back > 0.0
     assert middle == pytest.approx(0.01 * 26.0 * 0.5, rel=0.03)
+
+
+def test_a_station_without_bone_is_read_where_bone_is_next() -> None:
+    """A hole at the front station, its hind edge nearer on one side: that column is read, mirrored for the mirror."""
+    model = body()
+    whole = model.body.any(axis=0)
+    front, middle, back = stations(model, whole)
+    assert front.any()
+    holed = whole.copy()
+    holed[1:6] = False
+    holed[5, 19] = True
+    found, *others = stations(model, holed)
+    assert np.argwhere(found).tolist() == [[5, 19]]
+    assert all(np.array_equal(a, b) for a, b in zip(others, (middle, back), strict=True))
+    assert np.array_equal(stations(model, holed[:, ::-1])[0], found[:, ::-1])
+    midline = whole.copy()
+    midline[:, 12:30] = False
+    assert all(s.any() and (s <= midline).all() for s in stations(model, midline))
+
+
+def test_endplates_that_do_not_face_each_other_are_refused() -> None:
+    model = body()
+    lower = np.arange(model.solid.shape[0])[:, None, None] < 13
+    left = np.arange(model.solid.shape[2])[None, None, :] < 21
+    split = replace(model, parts=np.where(lower == left, model.parts, np.uint8(Part.NONE)))
+    with pytest.raises(ValueError, match="endplates of L1 face each other nowhere"):
+        parting_mm(split, np.zeros((3, *model.solid.nodes)))
 
 
 def test_depth_is_read_between_the_stations() -> None:

@@ -159,6 +159,8 @@ def parting_mm(model: BoneModel, displacement_mm: NDArray[np.float64]) -> Statio
     upper, lower = endplates(body_of(model), model.solid.spacing_mm)
     up = displacement_mm[0]
     here = upper.footprint & lower.footprint
+    if not here.any():
+        raise ValueError(f"the endplates of {model.level} face each other nowhere: their distance cannot be read.")
     j, i = np.nonzero(here)
     apart = np.zeros(here.shape)
     for a, b in np.ndindex(2, 2):
@@ -168,18 +170,23 @@ def parting_mm(model: BoneModel, displacement_mm: NDArray[np.float64]) -> Statio
 
 
 def stations(model: BoneModel, footprint: Mask) -> tuple[Mask, Mask, Mask]:
-    """Columns ``[j, i]`` near the midline in front, in the middle and at the back, as heights are measured."""
+    """Columns ``[j, i]`` near the midline in front, in the middle and at the back, as heights are measured.
+
+    Where the footprint has none there (bone that is broken or eaten away), the nearest it has.
+    """
     rows, columns = (np.flatnonzero(footprint.any(axis=axis)) for axis in (1, 0))
-    dj = model.solid.spacing_mm[1]
+    _, dj, di = model.solid.spacing_mm
     across = np.abs(np.arange(footprint.shape[1]) - 0.5 * (columns[0] + columns[-1]))
-    near = across <= max(MIDLINE_SHARE * 0.5 * (columns[-1] - columns[0] + 1), 0.5)
+    aside = di * np.maximum(across - max(MIDLINE_SHARE * 0.5 * (columns[-1] - columns[0] + 1), 0.5), 0.0)
     front, back = rows[0] + STATION_INSET_MM / dj, rows[-1] - STATION_INSET_MM / dj
     along = np.arange(footprint.shape[0])
     band = max(STATION_BAND_MM / dj, 0.5)
-    found = [
-        footprint & near[None, :] & (np.abs(along - at) <= band)[:, None] for at in (front, 0.5 * (front + back), back)
-    ]
-    return found[0], found[1], found[2]
+
+    def nearest(at: float) -> Mask:
+        off = np.hypot(dj * np.maximum(np.abs(along - at) - band, 0.0)[:, None], aside[None, :])
+        return np.asarray(footprint & (off <= off[footprint].min()), np.bool_)
+
+    return nearest(front), nearest(0.5 * (front + back)), nearest(back)
 
 
 def _law_factors(model: BoneModel) -> tuple[float, float]:

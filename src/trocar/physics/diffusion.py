@@ -6,6 +6,7 @@ is given, and leaves to a reservoir at 0.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,29 +98,38 @@ class Diffusion:
         Of the potential the level of each piece is kept apart: beside a level far above all differences these would
         drown in rounding.
         """
-        exact, finest = self._exact, self.levels[0]
-        for axis, (name, array) in enumerate(faces.alike().items()):
-            self._check_shape(name, array)
-            if not face_layout.take(array, axis, exact[axis], exact.shape, self.shape):
-                raise ValueError(faces.unsound(name))
+        exact = self._exact
+        self._take(faces)
         self._put(source)
         greatest = face_layout.find_spans(exact)
         norm = self._norm_of_residual()
         face_layout.find_pieces(exact, self._piece)
         face_layout.find_levels(exact, self._piece, self._residual, self._room[0], self._level)
-        face_layout.thin(exact, 1.0 / greatest if greatest > 0.0 else 1.0, finest.cells)
-        finest.prepare()
-        stuck = (finest.view(finest.inverse) == 0.0) & (finest.view(self._residual) != 0.0)
-        if stuck.any():
-            raise ValueError(f"the source in cell {first_cell(stuck)} has nowhere to go: nothing leads to the ground.")
-        for level, coarser in zip(self.levels, self.levels[1:], strict=False):
+        face_layout.thin(exact, 1.0 / greatest if greatest > 0.0 else 1.0, self.levels[0].cells)
+        for level, coarser in itertools.pairwise(self.levels):
             face_layout.coarsen(level.cells, coarser.cells)
-            coarser.prepare()
+        for level in self.levels:
+            face_layout.invert_diagonal(level.cells, level.inverse)
         self.levels[-1].factorise()
+        self._check_ways_out()
         return norm
+
+    def _take(self, faces: Faces) -> None:
+        """The conductances in the padded order."""
+        for axis, (name, array) in enumerate(faces.alike().items()):
+            self._check_shape(name, array)
+            if not face_layout.take(array, axis, self._exact[axis], self._exact.shape, self.shape):
+                raise ValueError(faces.unsound(name))
 
     def _put(self, source: NDArray[Any]) -> None:
         self.levels[0].view(self._residual)[:] = self._numbers("source", source)
+
+    def _check_ways_out(self) -> None:
+        """Refuse a source that is left where nothing conducts."""
+        finest = self.levels[0]
+        stuck = (finest.view(finest.inverse) == 0.0) & (finest.view(self._residual) != 0.0)
+        if stuck.any():
+            raise ValueError(f"the source in cell {first_cell(stuck)} has nowhere to go: nothing leads to the ground.")
 
     def _check_shape(self, name: str, array: NDArray[Any]) -> None:
         if array.shape != self.shape:

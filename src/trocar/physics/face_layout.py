@@ -10,7 +10,8 @@ from trocar.physics.compiled import compiled
 from trocar.physics.face_sweeps import WIDTH
 from trocar.physics.lanes import load, total
 
-#: What a coarse face conducts of what its four fine faces do together: it is twice as long as they are.
+#: What a coarse face conducts of what its four fine faces do together: the way is twice as long as theirs.
+#: Braess D. Towards algebraic multigrid for elliptic problems of second order. Computing 1995;55:379-393.
 LENGTHENED = 0.5
 
 

@@ -301,6 +301,28 @@ def test_runs_that_stop_are_told_and_runs_that_fail_are_left_out(site: Site, out
     assert Outcome(site, 11, broken).status is Status.NOT_FINITE
 
 
+def test_an_ensemble_that_failed_as_a_whole_has_no_numbers(site: Site, outcome: Outcome) -> None:
+    def failing(site: Site, seed: int, number: int) -> Run:
+        return replace(sites.made_up(site, seed, number), status=Status.NOT_CONVERGED)
+
+    failed = run(site, 3, 1, one=failing)
+    assert failed.status is Status.NOT_CONVERGED
+    assert (failed.measures(), failed.series(), changes(failed, {}).series()) == ((), {}, {})
+    assert [f.text for f in failed.findings()] == ["3 of 3 simulated injections failed and are left out."]
+    assert not failed.reach.any()
+    found = changes(outcome.first(4), {"broken": replace(site, minutes=9.0)}, one=failing)
+    assert "broken" not in [row.name for row in found.rows]
+    assert found.findings[0].text == "Not compared: broken."
+
+
+def test_a_body_without_ways_out_leaks_nothing(site: Site) -> None:
+    closed = run(replace(site, ways=()), 2, 1)
+    assert closed.share().events == 0
+    assert closed.by_way() == ()
+    assert list(closed.series()["leak_risk"]) == ["volume_ml", "any"]
+    assert not closed.curve().any()
+
+
 def test_few_draws_do_not_acquit(site: Site) -> None:
     tight = replace(site, spread=sites.STILL, ways=(replace(site.ways[0], present=0.0),))
     found = run(tight, 3, 1, one=lambda s, seed, n: replace(sites.made_up(s, seed, n), leaked_ml=np.zeros((1, 41))))
@@ -371,7 +393,7 @@ def test_what_is_usually_tried_is_tried_and_what_cannot_be_is_told(site: Site) -
     assert "viscosity" in note.because
 
 
-def test_thicker_cement_and_waiting_leak_no_more(site: Site) -> None:
+def test_a_thicker_kind_of_cement_leaks_less(site: Site) -> None:
     """The trend that experiments agree on (Habib M et al., SAS J 2010;4:26), with the flow itself."""
     plan = run(site, 6, 2)
     thick = replace(site, cement=CEMENTS["medium viscosity"], minutes=12.0)

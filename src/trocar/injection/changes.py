@@ -51,7 +51,9 @@ class Changes:
     findings: tuple[Finding, ...] = ()
 
     def series(self) -> dict[str, dict[str, list[str] | list[float]]]:
-        """``leak_changes`` as columns: percent, and percentage points with their 95 % interval."""
+        """``leak_changes`` as columns: percent, and percentage points with their 95 % interval; or nothing."""
+        if not self.rows:
+            return {}
         by_route = zip(*(row.by_route for row in self.rows), strict=True)
         columns: dict[str, list[str] | list[float]] = {
             "change": [row.name for row in self.rows],
@@ -109,8 +111,10 @@ def changes(
     compute in either are left out of the pair. ``progress`` counts the runs of all others.
     """
     outcome = outcome if count is None else outcome.first(count)
+    if not outcome.counted:
+        return Changes(())
     count, planned = len(outcome.runs), _row("as planned", outcome, outcome)
-    rows = [replace(planned, difference=Difference(0.0, 0.0, 0.0))]
+    rows, failed = [replace(planned, difference=Difference(0.0, 0.0, 0.0))], []
     for less in less_ml:
         if less < outcome.site.volume_ml:
             rows.append(_stopped(outcome, outcome.site.volume_ml - less, f"{less:g} ml less"))
@@ -120,8 +124,11 @@ def changes(
             progress(before + done, len(others) * count)
 
         other = run(site, count, outcome.seed, workers, counting, kept, one)
-        rows.append(_row(name, outcome, other))
-    return Changes(tuple(rows))
+        if {r.number for r in outcome.counted} & {r.number for r in other.counted}:
+            rows.append(_row(name, outcome, other))
+        else:
+            failed.append(Finding(Severity.NOTE, f"Not compared: {name}.", other.runs[0].status.value))
+    return Changes(tuple(rows), tuple(failed))
 
 
 def _row(name: str, plan: Outcome, other: Outcome) -> Change:

@@ -56,9 +56,10 @@ class Outcome:
     @cached_property
     def leaked_ml(self) -> NDArray[np.float64]:
         """What had left by each route of :attr:`routes`, ``[run, route, node]``."""
-        of_route = np.array([[way.route is r for way in self.site.ways] for r in self.routes], np.float64)
-        by_way = np.array([r.leaked_ml for r in self.counted])
-        return np.einsum("rw,nwv->nrv", of_route, by_way)
+        ways, nodes = self.site.ways, len(self.site.nodes_ml)
+        of_route = np.array([[way.route is r for way in ways] for r in self.routes], np.float64)
+        by_way = np.array([r.leaked_ml for r in self.counted]).reshape(len(self.counted), len(ways), nodes)
+        return np.einsum("rw,nwv->nrv", of_route.reshape(len(self.routes), len(ways)), by_way)
 
     def leaking(self, routes: Iterable[Route] | None = None, node: int = -1) -> NDArray[np.bool_]:
         """Which of the counted runs had leaked by one of these routes (default: any) at a node of the volume."""
@@ -96,7 +97,7 @@ class Outcome:
         count = np.zeros(shape, np.int32)
         for r in self.counted:
             count += r.reach(shape)
-        return (count / np.float32(len(self.counted))).astype(np.float32)
+        return (count / np.float32(max(len(self.counted), 1))).astype(np.float32)
 
     @property
     def unfinished(self) -> Share:
@@ -115,16 +116,24 @@ class Outcome:
         return low, high
 
     def measures(self, stop_at: Mapping[Route, float] = STOP_AT) -> tuple[Measure, ...]:
-        """Every number of the outcome; probabilities with their 95 % Wilson interval."""
+        """Every number of the outcome, none where every run failed; probabilities with their 95 % Wilson interval."""
+        if not self.counted:
+            return ()
         by_route = (m for r in self.routes for m in _route_measures(self, r, stop_at))
         return (*_probabilities(self), *by_route, *_pressures(self))
 
     def findings(self, stop_at: Mapping[Route, float] = STOP_AT) -> tuple[Finding, ...]:
         """Where to stop and why, what the draws cannot tell, and which of them could not be finished."""
-        return (*_stops(self, stop_at), *_not_acquitted(self, stop_at), *_endings(self))
+        known = (*_stops(self, stop_at), *_not_acquitted(self, stop_at), *_hard_to_push(self)) if self.counted else ()
+        return (*known, *_failed(self))
 
     def series(self) -> dict[str, dict[str, list[float]]]:
-        """``leak_risk``: the volume injected, and the probability of any leak and of each route at it, 0 to 1."""
+        """``leak_risk``: the volume injected, and the probability of any leak and of each route at it, 0 to 1.
+
+        Nothing where every run failed.
+        """
+        if not self.counted:
+            return {}
         curves = {_name(r): self.curve([r]).tolist() for r in self.routes}
         return {"leak_risk": {"volume_ml": self.site.nodes_ml.tolist(), "any": self.curve().tolist(), **curves}}
 
@@ -217,18 +226,23 @@ def _not_acquitted(outcome: Outcome, stop_at: Mapping[Route, float]) -> list[Fin
     return [Finding(Severity.NOTE, text, because)]
 
 
-def _endings(outcome: Outcome) -> list[Finding]:
-    """Runs that the injector could not finish, and runs that could not be computed."""
-    found, stopped, all_runs = [], outcome.unfinished, len(outcome.runs)
-    if stopped.events:
-        went_in = Quantiles.of([r.injected_ml for r in outcome.counted if r.status is Status.INJECTOR_LIMIT])
-        text = (
-            f"In {stopped.events} of {stopped.of} simulated injections the injector could not give the pressure: "
-            f"{went_in.median:.1f} ml went in (median of those)."
-        )
-        found.append(Finding(Severity.CAUTION, text, f"its limit is {1e-6 * outcome.site.limit_pa:g} MPa"))
-    if len(outcome.counted) < all_runs:
-        text = f"{all_runs - len(outcome.counted)} of {all_runs} simulated injections failed and are left out."
-        endings = dict.fromkeys(r.status.value for r in outcome.runs if r.status not in ENDED)
-        found.append(Finding(Severity.CAUTION, text, " ".join(endings)))
-    return found
+def _hard_to_push(outcome: Outcome) -> list[Finding]:
+    """Runs that the injector could not finish."""
+    stopped = outcome.unfinished
+    if not stopped.events:
+        return []
+    went_in = Quantiles.of([r.injected_ml for r in outcome.counted if r.status is Status.INJECTOR_LIMIT])
+    text = (
+        f"In {stopped.events} of {stopped.of} simulated injections the injector could not give the pressure: "
+        f"{went_in.median:.1f} ml went in (median of those)."
+    )
+    return [Finding(Severity.CAUTION, text, f"its limit is {1e-6 * outcome.site.limit_pa:g} MPa")]
+
+
+def _failed(outcome: Outcome) -> list[Finding]:
+    """Runs that could not be computed."""
+    endings = [r.status for r in outcome.runs if r.status not in ENDED]
+    if not endings:
+        return []
+    text = f"{len(endings)} of {len(outcome.runs)} simulated injections failed and are left out."
+    return [Finding(Severity.CAUTION, text, " ".join(dict.fromkeys(s.value for s in endings)))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from trocar.anatomy.vertebra import Part
 from trocar.geometry import Side
+from trocar.injection.dose import Dosimeter, Exposure
 from trocar.injection.heat_site import MARGIN_MM, HeatSite, Region, heat_site
 from trocar.injection.heat_source import cement_after
 from trocar.injection.heating import MOST_MIN, NERVE_C, Heating, heating
@@ -80,9 +82,11 @@ class TestSite:
         where = np.argwhere(body)
         assert (where.min(axis=0) * MM >= MARGIN_MM).all()
         assert ((np.array(body.shape) - 1 - where.max(axis=0)) * MM >= MARGIN_MM).all()
-        first = np.argwhere(model().parts == Part.BODY)[0]
-        there = np.append((first + site().origin)[::-1], 1.0)
-        assert np.allclose(site().affine @ there, model().affine @ np.append(first[::-1], 1.0))
+        capped = vertebra(MM, caps=2)
+        of_capped = heat_site(capped)
+        assert of_capped.origin[0] != of_capped.origin[2]
+        there = np.add(of_capped.origin, (1, 2, 3))[::-1]
+        assert np.allclose(of_capped.affine @ [*there, 1.0], capped.affine @ [3, 2, 1, 1.0])
 
     def test_its_tissues(self) -> None:
         parts = site().of_model(model().parts)
@@ -108,9 +112,11 @@ class TestSite:
 
     def test_a_patient_has_roots_and_a_cord(self) -> None:
         anatomy = patient()
-        of_l1 = heat_site(bone_model(anatomy, "L1", spacing_mm=2.0, arch=True), anatomy.structures)
+        l1 = bone_model(anatomy, "L1", spacing_mm=2.0, arch=True, calibration=LINE)
+        of_l1 = heat_site(l1, anatomy.structures)
         for region in (Region.CANAL, Region.CORD, Region.ROOTS):
             assert of_l1.regions[region].sum() > 20
+            assert not (of_l1.tissue[of_l1.regions[region]] == TISSUES.index(CANCELLOUS)).any()
         cord = of_l1.regions[Region.CORD]
         assert (of_l1.tissue[cord] == TISSUES.index(CORD)).all()
         roots = np.argwhere(of_l1.regions[Region.ROOTS])[:, 2] - cord.nonzero()[2].mean()
@@ -231,6 +237,18 @@ class TestPhysics:
                 fine.exposure[region].cem43_min.max(), rel=0.01
             )
 
+    def test_the_step_is_second_order(self) -> None:
+        """Of the dose at the endplate, which takes in all that the cure does."""
+
+        def dose(step_s: float) -> float:
+            got = run(8.0, step_s=step_s, duration_s=600.0)
+            return float(got.exposure[Region.SUPERIOR_ENDPLATE].cem43_min.max())
+
+        exact, errors = dose(0.25), []
+        for step_s in (2.0, 1.0):
+            errors.append(abs(dose(step_s) - exact))
+        assert errors[0] > 3.0 * errors[1]
+
     def test_a_wider_margin_changes_nothing(self) -> None:
         wide = heat_site(model(), margin_mm=25.0)
         content = wide.of_model(PORES * central(model(), ml=6.0 / PORES).region)
@@ -301,22 +319,40 @@ class TestTrends:
         assert "Haveman" in finding.because
         assert peak(leaked, Region.CANAL) > NERVE_C > peak(intact, Region.CANAL)
 
-    def test_a_cooler_lump_is_a_caution(self) -> None:
-        canal = site().regions[Region.CANAL]
-        for ml in np.arange(0.1, 1.0, 0.1):
-            content = site().deposited(filled(2.0), middle_of_the_wall(), 1000.0 * ml, canal)
-            got = heating(site(), content, np.full(content.shape, AGE_S), LOW)
-            if got.findings():
-                break
-        (finding,) = got.findings()
-        assert finding.severity is Severity.CAUTION
-        assert peak(got, Region.CANAL) > NERVE_C or measure(got, "heating_canal_cem43").value > 10.0
+    @pytest.mark.parametrize(
+        ("hottest_c", "cem43_min", "severity"),
+        [
+            (45.0, 10.0, None),
+            (45.1, 1.0, Severity.CAUTION),
+            (44.0, 10.1, Severity.CAUTION),
+            (46.0, 30.0, Severity.CAUTION),
+            (44.0, 30.1, Severity.STOP),
+        ],
+    )
+    def test_the_gate_of_nerves(self, hottest_c: float, cem43_min: float, severity: Severity | None) -> None:
+        course, took = np.array([37.0, hottest_c, 40.0]), Exposure({}, np.array([0.0, cem43_min]))
+        got = replace(run(), temperature_c={Region.ROOTS: course}, exposure={Region.ROOTS: took})
+        assert [f.severity for f in got.findings()] == ([] if severity is None else [severity])
+        elsewhere = {Region.POSTERIOR_WALL: course}
+        assert replace(got, temperature_c=elsewhere, exposure=dict.fromkeys(elsewhere, took)).findings() == ()
 
     def test_an_end_too_soon_is_told(self) -> None:
         hot = run(5.0, leak_ml=1.0)
         when = float(hot.time_s[hot.temperature_c[Region.CANAL].argmax()])
         short = run(5.0, leak_ml=1.0, duration_s=when)
         assert "is still above 45 °C" in short.findings()[-1].text
+
+
+class TestDosimeter:
+    def test_a_ramp_from_37_to_50_in_ten_minutes(self) -> None:
+        course = np.linspace(37.0, 50.0, 61)
+        meter = Dosimeter(2)
+        for before, after in pairwise(course):
+            meter.add(np.array([before, 37.0]), np.array([after, 37.0]), 10.0)
+        took = meter.exposure
+        assert took.cem43_min == pytest.approx([141.495, 10.0 * 0.25**6], rel=1e-4)
+        assert took.above_min[45.0] == pytest.approx([10.0 * 5.0 / 13.0, 0.0])
+        assert took.above_min[50.0] == pytest.approx([0.0, 0.0], abs=1e-12)
 
 
 class TestWhatIsTold:

@@ -260,13 +260,15 @@ def _rise(
     """By how many HU the brightest point near the wall exceeds the bone before it, for each local ray; NaN without."""
     starts, directions = rays
     t = np.arange(0.0, 24.0, 0.5)
-    return rise_along(ct, surface, pose.to_world(starts[..., None, :] + t[:, None] * directions[..., None, :]), t)
+    points = pose.to_world(starts[..., None, :] + t[:, None] * directions[..., None, :])
+    peak, before = across_wall(ct, surface, points, t)
+    return peak - before
 
 
-def rise_along(
+def across_wall(
     ct: Volume, surface: Surface, points: NDArray[np.float64], t: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """By how many HU the brightest point near the wall exceeds the bone before it, for each row of points.
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The brightest point near the wall and the mean of the bone before it, HU, for each row of points.
 
     ``points`` are ``[..., t, 3]`` LPS mm, at distances ``t`` (mm) from where each row starts inside the bone. NaN where
     a row starts outside, does not come to the wall, or comes to it too soon.
@@ -276,8 +278,9 @@ def rise_along(
     hu = ct.sample(points, outside=-1000.0)
     with np.errstate(invalid="ignore"):
         near = (t >= wall[..., None] - WALL_INSIDE_MM) & (t <= wall[..., None] + WALL_OUTSIDE_MM)
-    before = (t < np.nan_to_num(wall, nan=0.0)[..., None] - WALL_INSIDE_MM) & ~outside
+    inside = (t < np.nan_to_num(wall, nan=0.0)[..., None] - WALL_INSIDE_MM) & ~outside
     peak = np.where(near, hu, -np.inf).max(axis=-1)
-    count = before.sum(axis=-1)
-    level = np.where(before, hu, 0.0).sum(axis=-1) / np.maximum(count, 1)
-    return np.where(np.isfinite(wall) & (count > 0), peak - level, np.nan)
+    count = inside.sum(axis=-1)
+    before = np.where(inside, hu, 0.0).sum(axis=-1) / np.maximum(count, 1)
+    known = np.isfinite(wall) & (count > 0)
+    return np.where(known, peak, np.nan), np.where(known, before, np.nan)

@@ -23,7 +23,10 @@ STRIP_MM = 6.0
 
 @dataclass(frozen=True)
 class Words:
-    """Where something lies: ``side`` "left", "right" or "middle"; ``height`` and ``depth`` thirds of the body."""
+    """Where something lies: ``side`` "left", "right" or "midline"; ``height`` and ``depth`` thirds of the body.
+
+    ``endplate`` is the nearer one, "upper" or "lower".
+    """
 
     side: str
     height: str
@@ -81,9 +84,9 @@ class Bearings:
         middle = self.mm(np.argwhere(where)).mean(axis=0)
         share = (middle - self.low) / (self.high - self.low)
         away = middle[2] - self.midline
-        side = "middle" if abs(away) <= MIDLINE_MM else (Side.LEFT if away > 0.0 else Side.RIGHT).value
+        side = "midline" if abs(away) <= MIDLINE_MM else (Side.LEFT if away > 0.0 else Side.RIGHT).value
         height = ("lower", "middle", "upper")[int(np.clip(3.0 * share[0], 0, 2))]
-        depth = ("front", "middle of its depth", "back")[int(np.clip(3.0 * share[1], 0, 2))]
+        depth = ("front", "half-way back", "back")[int(np.clip(3.0 * share[1], 0, 2))]
         return Words(side, height, depth, "upper" if share[0] >= 0.5 else "lower")
 
 

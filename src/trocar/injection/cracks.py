@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
+from trocar.anatomy.lesion import Deformity, fracture
+from trocar.anatomy.vertebra import Heights
 from trocar.injection.aetiology import Aetiology
 from trocar.injection.bearings import Bearings
 from trocar.injection.openings import RIM_MM, behind
@@ -39,9 +41,10 @@ WALL_SHARE: Mapping[Aetiology, float] = MappingProxyType(
 WALL_SHARE_CLEFT = 0.259
 #: Walls among which that frequency is shared evenly and independently: front, left, right, back. Ours.
 WALLS = 4
-#: An endplate is pressed in where it lies deeper than this under its plane, mm, over at least this area, mm2, away from
-#: its rim: healthy ones are dished by 2 to 4. Ours, from two healthy spines.
-DEPRESSED_MM, DEPRESSED_MM2 = 4.0, 20.0
+#: An endplate is pressed in where it lies deeper than this under its fitted plane, mm, over at least this area, mm2,
+#: away from its rim; less deep where the body has lost 20 % or more of its middle height (Genant's first grade). Ours:
+#: in two healthy spines no endplate lay 3.5 mm deep.
+DEPRESSED_MM, DEPRESSED_GRADED_MM, DEPRESSED_MM2 = 3.5, 1.5, 20.0
 #: Where an endplate breaks, share of its depth from the front: the second of five segments was the deepest point in
 #: about 45 % of 263 fractures (Wang et al., Chin Med J 133:2696 (2020)).
 ENDPLATE_BREAK = 0.3
@@ -65,11 +68,14 @@ WALL_SOURCE = {
 }
 
 
-def endplate_cracks(model: BoneModel, bearings: Bearings, seen: Iterable[WayOut], cleft: bool) -> tuple[WayOut, ...]:
+def endplate_cracks(
+    model: BoneModel, skin: Skin, bearings: Bearings, seen: Iterable[WayOut], heights: Heights, cleft: bool
+) -> tuple[WayOut, ...]:
     """One across each endplate that CT does not already show interrupted."""
+    least_mm = DEPRESSED_GRADED_MM if _is_biconcave(heights) else DEPRESSED_MM
     open_already = {w.name for w in seen if w.route is Route.DISC}
     return tuple(
-        _plate_crack(model, bearings, upper, cleft)
+        _plate_crack(model, skin, bearings, upper, least_mm, cleft)
         for upper in (True, False)
         if f"interrupted {_vertical(upper)} endplate" not in open_already
     )
@@ -84,9 +90,15 @@ def wall_cracks(
     out = []
     for name, route, exits in _wall_lines(model, skin, bearings):
         if exits.any() and not any(_same_wall(w, route, exits, bearings) for w in open_already):
-            channel = behind(exits, model, CRACK_DEPTH_MM) & _rows(exits, 0)
+            channel = behind(exits, skin.porous, bearings.spacing_mm, CRACK_DEPTH_MM) & _rows(exits, 0)
             out.append(_slit(name, route, channel, exits, present, CRACK_MM, WALL_SOURCE[aetiology]))
     return tuple(out)
+
+
+def _is_biconcave(heights: Heights) -> bool:
+    """Whether the body has lost height in its middle above all, by its own posterior height."""
+    found = fracture(heights, None)
+    return found is not None and found.deformity is Deformity.BICONCAVE
 
 
 def _each(any_of_them: float) -> float:
@@ -98,25 +110,25 @@ def _vertical(upper: bool) -> str:
     return "upper" if upper else "lower"
 
 
-def _plate_crack(model: BoneModel, bearings: Bearings, upper: bool, cleft: bool) -> WayOut:
+def _plate_crack(model: BoneModel, skin: Skin, bearings: Bearings, upper: bool, least_mm: float, cleft: bool) -> WayOut:
     plate = endplates(body_of(model), model.solid.spacing_mm)[0 if upper else 1]
-    deep = _pressed_in(plate, model.solid.spacing_mm)
+    deep = _pressed_in(plate, model.solid.spacing_mm, least_mm)
     pressed = bool(deep.any())
     j_mm = _deepest_mm(plate, deep, bearings) if pressed else bearings.share(0.0, ENDPLATE_BREAK)[1]
     exits = endplate_cells(model, upper) & _line(model, bearings, j_mm)
-    channel = behind(exits, model, CRACK_DEPTH_MM) & _rows(exits, 1)
+    channel = behind(exits, skin.porous, bearings.spacing_mm, CRACK_DEPTH_MM) & _rows(exits, 1)
     name = f"crack in the {_vertical(upper)} endplate"
     if pressed:
-        source = PRESSED_SOURCE.format(depth=DEPRESSED_MM)
+        source = PRESSED_SOURCE.format(depth=least_mm)
         return _slit(name, Route.DISC, channel, exits, 1.0, PRESSED_MM, source, Basis.SEEN)
     share = (UPPER_SHARE if upper else LOWER_SHARE) * (CLEFT_RATIO if cleft else 1.0)
     return _slit(name, Route.DISC, channel, exits, min(share, 1.0), CRACK_MM, PLATE_SOURCE)
 
 
-def _pressed_in(plate: Endplate, spacing_mm: tuple[float, float, float]) -> NDArray[np.bool_]:
+def _pressed_in(plate: Endplate, spacing_mm: tuple[float, float, float], least_mm: float) -> NDArray[np.bool_]:
     """The columns of a pressed-in area, ``[j, i]``; none where it is too small to be one."""
     inner = distance_transform_edt(np.pad(plate.footprint, 1), sampling=spacing_mm[1:])[1:-1, 1:-1] > RIM_MM
-    deep = np.asarray(inner & (plate.above_mm < -DEPRESSED_MM))
+    deep = np.asarray(inner & (plate.above_mm < -least_mm))
     return deep & (float(deep.sum()) * spacing_mm[1] * spacing_mm[2] >= DEPRESSED_MM2)
 
 
@@ -158,9 +170,7 @@ def _wall_lines(model: BoneModel, skin: Skin, bearings: Bearings) -> list[tuple[
 
 def _layer(model: BoneModel, skin: Skin, route: Route, k_mm: float, where: NDArray[np.bool_]) -> Mask:
     layer = skin.cells[:, 0] == int(np.clip(k_mm / model.solid.spacing_mm[0], 0, model.solid.shape[0] - 1))
-    out = np.zeros(model.solid.shape, bool)
-    out[tuple(skin.cells[layer & where & skin.opens_to(route) & ~skin.pedicle].T)] = True
-    return out
+    return skin.marked(layer & where & skin.opens_to(route) & ~skin.pedicle)
 
 
 def _same_wall(seen: WayOut, route: Route, exits: Mask, bearings: Bearings) -> bool:

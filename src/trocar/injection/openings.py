@@ -16,7 +16,7 @@ from trocar.anatomy.surface import Surface
 from trocar.anatomy.wall_map import WallMap, wall_map
 from trocar.injection.bearings import Bearings
 from trocar.injection.routes import Basis, Route, Shape, WayOut
-from trocar.injection.walls import Skin, directions_lps, places_mm, porous_region
+from trocar.injection.walls import Skin, directions_lps, places_mm
 from trocar.measure import Finding, Severity
 from trocar.mechanics.filling import Mask
 from trocar.mechanics.model import BoneModel
@@ -102,25 +102,25 @@ def _off_the_rim(model: BoneModel, skin: Skin) -> Bools:
     return out
 
 
-def gaps(model: BoneModel, cortex: Cortex, bearings: Bearings) -> tuple[WayOut, ...]:
+def gaps(cortex: Cortex, bearings: Bearings) -> tuple[WayOut, ...]:
     """Every hole in the cortex that CT shows, by where it opens."""
     found = []
     for route in NAMES:
         here = cortex.missing & cortex.skin.opens_to(route)
-        for piece in _pieces(here, cortex.skin, model.solid.shape):
+        for piece in _pieces(here, cortex.skin):
             if cortex.skin.area_mm2[piece].sum() >= _least_mm2(route, piece, cortex.skin, bearings):
-                found.append(_gap(route, piece, model, cortex.skin, bearings))
+                found.append(_gap(route, piece, cortex.skin, bearings))
     return tuple(found)
 
 
-def visible_foramen(model: BoneModel, cortex: Cortex, bearings: Bearings) -> Bools:
+def visible_foramen(cortex: Cortex, bearings: Bearings) -> Bools:
     """The part of the posterior wall without cortex that is the basivertebral foramen, ``(n,)``; empty if not seen.
 
     What is larger than a foramen is a gap in the wall and says nothing about where the foramen was.
     """
     skin = cortex.skin
     here = cortex.missing & skin.opens_to(Route.EPIDURAL) & ~skin.pedicle & _near_foramen(skin, bearings)
-    pieces = _pieces(here, skin, model.solid.shape)
+    pieces = _pieces(here, skin)
     piece = max(pieces, key=lambda p: float(skin.area_mm2[p].sum()), default=np.zeros(len(skin.cells), bool))
     return piece & (FORAMEN_MM2 <= float(skin.area_mm2[piece].sum()) < FORAMEN_MOST_MM2)
 
@@ -163,18 +163,15 @@ def _least_mm2(route: Route, piece: Bools, skin: Skin, bearings: Bearings) -> fl
     return PEDICLE_HOLE_MM2 if skin.pedicle[piece].all() else HOLE_MM2
 
 
-def _pieces(here: Bools, skin: Skin, shape: tuple[int, int, int]) -> list[Bools]:
+def _pieces(here: Bools, skin: Skin) -> list[Bools]:
     """The pieces that hang together by corners, each as a mask over the skin ``(n,)``."""
-    grid = np.zeros(shape, bool)
-    grid[tuple(skin.cells[here].T)] = True
-    region, count = components(grid, np.ones((3, 3, 3), bool))
+    region, count = components(skin.marked(here), np.ones((3, 3, 3), bool))
     number = region[tuple(skin.cells.T)]
     return [here & (number == n) for n in range(1, count + 1)]
 
 
-def _gap(route: Route, piece: Bools, model: BoneModel, skin: Skin, bearings: Bearings) -> WayOut:
-    exits = np.zeros(model.solid.shape, bool)
-    exits[tuple(skin.cells[piece].T)] = True
+def _gap(route: Route, piece: Bools, skin: Skin, bearings: Bearings) -> WayOut:
+    exits = skin.marked(piece)
     words = bearings.words(exits)
     name = NAMES[route] if not skin.pedicle[piece].all() else "gap in the wall of the {side} pedicle"
     return WayOut(
@@ -182,13 +179,12 @@ def _gap(route: Route, piece: Bools, model: BoneModel, skin: Skin, bearings: Bea
         route=route,
         basis=Basis.SEEN,
         shape=Shape.OPENING,
-        channel=behind(exits, model, HOLE_DEPTH_MM),
+        channel=behind(exits, skin.porous, bearings.spacing_mm, HOLE_DEPTH_MM),
         exits=exits,
         source=SOURCE,
     )
 
 
-def behind(exits: Mask, model: BoneModel, depth_mm: float) -> Mask:
+def behind(exits: Mask, porous: Mask, spacing_mm: tuple[float, float, float], depth_mm: float) -> Mask:
     """The porous bone within a distance of exits, ``[k, j, i]``."""
-    away = distance_transform_edt(~exits, sampling=model.solid.spacing_mm)
-    return np.asarray((away <= depth_mm) & porous_region(model))
+    return np.asarray((distance_transform_edt(~exits, sampling=spacing_mm) <= depth_mm) & porous)

@@ -11,7 +11,7 @@ from trocar.injection.bearings import Bearings, pedicle_part
 from trocar.injection.openings import behind
 from trocar.injection.routes import Basis, Route, Shape, WayOut
 from trocar.injection.veins import LEAST_RADIUS_VOXELS, from_segment
-from trocar.injection.walls import Skin, porous_region
+from trocar.injection.walls import Skin
 from trocar.mechanics.filling import Mask, index_mm
 from trocar.mechanics.model import BoneModel
 from trocar.planning.robustness import HandError
@@ -26,17 +26,23 @@ LOOSE_SHARE = 0.034
 BREACH_MM = 2.0
 #: A breach less likely than this is not worth a line.
 LEAST_CHANCE = 1e-4
-#: Where a cannula may break out of the pedicle or the wall beside it.
-BREACHED = (Route.EPIDURAL, Route.FORAMINAL, Route.LATERAL)
+#: Where a cannula may break out of the pedicle.
+TOWARDS = {
+    Route.EPIDURAL: "to the canal",
+    Route.FORAMINAL: "to a root foramen",
+    Route.LATERAL: "to the side",
+}
 
 TRACT_SOURCE = "0 of 106 kyphoplasties, upper 95 % bound; gap chosen"
 PIERCED_SOURCE = "Planned path: the cannula passes through the wall"
 BREACH_SOURCE = "Breach probability of the planned path, by hand error"
 
 
-def tracts(model: BoneModel, bearings: Bearings, trajectories: tuple[Trajectory, ...]) -> tuple[WayOut, ...]:
+def tracts(
+    model: BoneModel, skin: Skin, bearings: Bearings, trajectories: tuple[Trajectory, ...]
+) -> tuple[WayOut, ...]:
     """Back along each cannula, from its tip to where it leaves the porous bone behind."""
-    return tuple(_tract(model, bearings, t) for t in trajectories)
+    return tuple(_tract(model, skin, bearings, t) for t in trajectories)
 
 
 def breaches(
@@ -59,11 +65,11 @@ def equal_radius_mm(radius_mm: float, gap_mm: float) -> float:
     return float((4.0 * radius_mm * gap_mm**3 / 3.0) ** 0.25)
 
 
-def _tract(model: BoneModel, bearings: Bearings, trajectory: Trajectory) -> WayOut:
+def _tract(model: BoneModel, skin: Skin, bearings: Bearings, trajectory: Trajectory) -> WayOut:
     entry, tip = path_mm(model, trajectory)
     radius = trajectory.instrument.outer_diameter_mm / 2.0
     near = from_segment(model, entry, tip)
-    channel = porous_region(model) & (near <= max(radius, LEAST_RADIUS_VOXELS * max(model.solid.spacing_mm)))
+    channel = skin.porous & (near <= max(radius, LEAST_RADIUS_VOXELS * max(model.solid.spacing_mm)))
     return WayOut(
         name=f"along the {trajectory.side.value} needle",
         route=Route.TRACT,
@@ -93,7 +99,7 @@ def _breaches(model: BoneModel, skin: Skin, bearings: Bearings, trajectory: Traj
     own = skin.part == pedicle_part(trajectory.side)
     beside = np.where(own, _beside(skin, bearings, *path_mm(model, trajectory)), np.inf)
     radius = trajectory.instrument.outer_diameter_mm / 2.0
-    nearest = {r: _nearest(beside, skin, r) for r in BREACHED}
+    nearest = {r: _nearest(beside, skin, r) for r in TOWARDS}
     spare = {r: float(beside[at] - radius) for r, at in nearest.items() if at is not None}
     chances = _chances(spare, trajectory)
     return [
@@ -144,14 +150,13 @@ def _breach(
 ) -> WayOut:
     away = np.linalg.norm(bearings.mm(skin.cells) - bearings.mm(skin.cells[at]), axis=1)
     near = (away <= BREACH_MM) & skin.opens_to(route) & skin.pedicle
-    exits = np.zeros(model.solid.shape, bool)
-    exits[tuple(skin.cells[near].T)] = True
+    exits = skin.marked(near)
     return WayOut(
-        name=f"breach of the {trajectory.side.value} pedicle",
+        name=f"breach of the {trajectory.side.value} pedicle {TOWARDS[route]}",
         route=route,
         basis=Basis.SEEN if chance >= 1.0 else Basis.EXPECTED,
         shape=Shape.OPENING,
-        channel=behind(exits, model, BREACH_MM),
+        channel=behind(exits, skin.porous, bearings.spacing_mm, BREACH_MM),
         exits=exits,
         present=chance,
         source=PIERCED_SOURCE if chance >= 1.0 else BREACH_SOURCE,

@@ -17,7 +17,7 @@ from trocar.geometry import Vector
 from trocar.injection.bearings import Bearings
 from trocar.injection.openings import Cortex, visible_foramen
 from trocar.injection.routes import Basis, Route, Shape, WayOut
-from trocar.injection.walls import ROUTES, Skin, porous_region
+from trocar.injection.walls import ROUTES, Skin
 from trocar.mechanics.filling import Mask, middles_mm
 from trocar.mechanics.lesion import lytic_region
 from trocar.mechanics.model import BoneModel
@@ -38,8 +38,6 @@ TRUNK_RADIUS_MM, TRUNK_SPREAD = 1.5, 0.4
 #: Of the trunk's branches, and of the foramina in front and at the sides, which are "small": foramina under 1 mm across
 #: are told apart from the others in Tzika 2021. Ours.
 BRANCH_RADIUS_MM, BRANCH_SPREAD = 0.6, 0.5
-#: The two branches into which the trunk divides, degrees from straight ahead, and their length, mm. Ours.
-FORK_DEG, FORK_MM = 50.0, 8.0
 #: Where segmental veins leave, degrees from straight ahead about the end of the trunk: in front and at the waist. Ours.
 FRONT_VEIN_DEG, SIDE_VEIN_DEG = 25.0, 85.0
 #: A tube is drawn at least so many voxels in radius that its voxels hang together by faces.
@@ -60,16 +58,13 @@ ARTERY_SOURCE = "Single cases: Amoretti 2007, Matouk 2012; share and bore chosen
 
 
 def basivertebral(model: BoneModel, cortex: Cortex, bearings: Bearings) -> WayOut:
-    """The trunk from the middle of the posterior wall, with the two branches it comes from."""
-    seen = visible_foramen(model, cortex, bearings)
+    """The trunk from the middle of the posterior wall; the segmental veins start at its end, so all form one tree."""
+    seen = visible_foramen(cortex, bearings)
     mouth, hub = _trunk(model, cortex.skin, seen, bearings)
-    forks = [hub + FORK_MM * _ahead(side * FORK_DEG) for side in (-1.0, 1.0)]
-    channel = _drawn(model, TRUNK_RADIUS_MM, [mouth, hub])
+    channel = _drawn(model, cortex.skin, TRUNK_RADIUS_MM, [mouth, hub])
     exits = _mouths(channel, cortex.skin, mouth, Route.EPIDURAL, bearings)
-    channel |= _drawn(model, BRANCH_RADIUS_MM, [hub, forks[0]]) | _drawn(model, BRANCH_RADIUS_MM, [hub, forks[1]])
-    area = float(cortex.skin.area_mm2[seen].sum())
     return WayOut(
-        name="basivertebral foramen" + (f", {area:.0f} mm² open in CT" if seen.any() else ""),
+        name="basivertebral foramen",
         route=Route.EPIDURAL,
         basis=Basis.SEEN if seen.any() else Basis.EXPECTED,
         shape=Shape.TUBE,
@@ -83,7 +78,7 @@ def basivertebral(model: BoneModel, cortex: Cortex, bearings: Bearings) -> WayOu
 
 def segmental(model: BoneModel, cortex: Cortex, bearings: Bearings) -> tuple[WayOut, ...]:
     """Four veins from the end of the trunk: two to the front wall, one to either side wall."""
-    _, hub = _trunk(model, cortex.skin, visible_foramen(model, cortex, bearings), bearings)
+    _, hub = _trunk(model, cortex.skin, visible_foramen(cortex, bearings), bearings)
     places = ((FRONT_VEIN_DEG, "segmental vein, front {side}"), (SIDE_VEIN_DEG, "segmental vein, {side} side"))
     return tuple(
         _vein(model, cortex.skin, bearings, hub, sign * angle, name.format(side=side))
@@ -133,13 +128,13 @@ def _ahead(angle_deg: float) -> Vector:
     return np.array([0.0, -np.cos(turn), np.sin(turn)])
 
 
-def _drawn(model: BoneModel, radius_mm: float, path: Sequence[Vector]) -> Mask:
+def _drawn(model: BoneModel, skin: Skin, radius_mm: float, path: Sequence[Vector]) -> Mask:
     """The porous voxels within a radius of a broken line, ``[k, j, i]``."""
     radius = max(radius_mm, LEAST_RADIUS_VOXELS * max(model.solid.spacing_mm))
     out = np.zeros(model.solid.shape, bool)
     for start, stop in pairwise(path):
         out |= from_segment(model, start, stop) <= radius + 1e-9
-    return out & porous_region(model)
+    return out & skin.porous
 
 
 def from_segment(model: BoneModel, start: Vector, stop: Vector) -> NDArray[np.float64]:
@@ -158,9 +153,7 @@ def _mouths(channel: Mask, skin: Skin, end: Vector, route: Route | None, bearing
     away = np.linalg.norm(bearings.mm(skin.cells) - end, axis=1)
     inside = channel[tuple(skin.cells.T)] & candidates & (away <= away[candidates].min() + 2.0 * TRUNK_RADIUS_MM)
     chosen = inside if inside.any() else candidates & (away <= away[candidates].min() + 1e-6)
-    out = np.zeros(channel.shape, bool)
-    out[tuple(skin.cells[chosen].T)] = True
-    return out
+    return skin.marked(chosen)
 
 
 def _wall_ahead(skin: Skin, bearings: Bearings, start: Vector, way: Vector) -> Vector:
@@ -175,7 +168,7 @@ def _wall_ahead(skin: Skin, bearings: Bearings, start: Vector, way: Vector) -> V
 
 def _vein(model: BoneModel, skin: Skin, bearings: Bearings, hub: Vector, angle_deg: float, name: str) -> WayOut:
     end = _wall_ahead(skin, bearings, hub, _ahead(angle_deg))
-    channel = _drawn(model, BRANCH_RADIUS_MM, [hub, end])
+    channel = _drawn(model, skin, BRANCH_RADIUS_MM, [hub, end])
     exits = _mouths(channel, skin, end, None, bearings)
     return WayOut(
         name,
@@ -212,7 +205,7 @@ def _tumour_way(
 ) -> WayOut:
     artery = route is Route.ARTERIAL
     radius = ARTERY_RADIUS_MM if artery else BRANCH_RADIUS_MM
-    channel = _drawn(model, radius, path)
+    channel = _drawn(model, skin, radius, path)
     exits = _mouths(channel, skin, path[1], None, bearings)
     return WayOut(
         name,

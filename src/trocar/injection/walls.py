@@ -19,6 +19,7 @@ from trocar.injection.routes import Route
 from trocar.mechanics.ends import endplates
 from trocar.mechanics.filling import Mask, body_of
 from trocar.mechanics.model import BoneModel
+from trocar.planning.access import Kind, kind_of
 from trocar.volume import Volume
 
 #: The surface's direction is that of the bone blurred over this distance (1 SD), mm: voxel steps are smaller.
@@ -49,7 +50,7 @@ class Skin:
 
     ``cells`` ``(n, 3)`` are their k, j, i, ``outward`` ``(n, 3)`` unit directions along k, j, i out of the bone,
     ``area_mm2`` ``(n,)`` the surface each stands for, ``route`` ``(n,)`` the index in :data:`ROUTES` of what it opens
-    to, ``upper`` and ``lower`` ``(n,)`` which belong to the endplates, ``part`` ``(n,)`` the part of the vertebra.
+    to, ``part`` ``(n,)`` the part of the vertebra. ``porous`` ``[k, j, i]`` is the bone itself.
     """
 
     cells: Ints
@@ -57,10 +58,17 @@ class Skin:
     area_mm2: Floats
     route: Ints
     part: NDArray[np.uint8]
+    porous: Mask
 
     def opens_to(self, route: Route) -> NDArray[np.bool_]:
         """Which voxels open there, ``(n,)``."""
         return np.asarray(self.route == ROUTES.index(route))
+
+    def marked(self, which: NDArray[np.bool_]) -> Mask:
+        """Some of its voxels ``(n,)`` on the model's grid, ``[k, j, i]``."""
+        out = np.zeros(self.porous.shape, bool)
+        out[tuple(self.cells[which].T)] = True
+        return out
 
     @property
     def pedicle(self) -> NDArray[np.bool_]:
@@ -91,7 +99,7 @@ def skin_of(model: BoneModel, anatomy: Anatomy) -> Skin:
     area = faces[:, *cells.T].T * _face_mm2(model.solid.spacing_mm) * np.abs(outward)
     part = model.parts[tuple(cells.T)]
     route = _routes(model, anatomy, cells, outward, part)
-    skin = Skin(cells, outward, area.sum(axis=1), route, part)
+    skin = Skin(cells, outward, area.sum(axis=1), route, part, porous)
     if not (skin.opens_to(Route.EPIDURAL) & ~skin.pedicle).any():
         raise LevelError(
             f"no wall of the body of {model.level} faces a spinal canal: where cement leaks to cannot be told. "
@@ -167,7 +175,7 @@ def _by_what_lies_before(model: BoneModel, anatomy: Anatomy, cells: Ints, outwar
     rows = start[:, None] + steps[:, None] * way[:, None]
     first = {
         Route.EPIDURAL: _first_in(_canals(anatomy, model), rows, steps),
-        Route.FORAMINAL: _first_in(_foramina(anatomy), rows, steps),
+        Route.FORAMINAL: _first_in(_of_kind(anatomy, Kind.ROOT), rows, steps),
     }
     nearest = np.minimum(*first.values())
     canal_first = first[Route.EPIDURAL] <= first[Route.FORAMINAL]
@@ -176,12 +184,11 @@ def _by_what_lies_before(model: BoneModel, anatomy: Anatomy, cells: Ints, outwar
 
 
 def _canals(anatomy: Anatomy, model: BoneModel) -> list[Volume]:
-    named = [v for name, v in anatomy.structures.items() if name == "spinal_canal"]
-    return [anatomy.vertebra(model.level).canal, *named]
+    return [anatomy.vertebra(model.level).canal, *_of_kind(anatomy, Kind.CANAL)]
 
 
-def _foramina(anatomy: Anatomy) -> list[Volume]:
-    return [v for name, v in anatomy.structures.items() if name.startswith("foramen_")]
+def _of_kind(anatomy: Anatomy, kind: Kind) -> list[Volume]:
+    return [mask for name, mask in anatomy.structures.items() if kind_of(name) is kind]
 
 
 def _first_in(masks: list[Volume], rows: Floats, steps: Floats) -> Floats:

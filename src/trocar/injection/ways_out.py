@@ -24,14 +24,15 @@ import numpy as np
 from trocar.anatomy.cleft import gas_cleft
 from trocar.anatomy.levels import Level
 from trocar.anatomy.patient import Anatomy
+from trocar.injection.accounts import Account, Teller, named_apart
 from trocar.injection.aetiology import Aetiology
 from trocar.injection.bearings import Bearings
 from trocar.injection.cracks import endplate_cracks, wall_cracks
 from trocar.injection.openings import cortex_of, gaps, judged
 from trocar.injection.routes import Basis, Route, Shape, WayOut
-from trocar.injection.tracts import breaches, path_mm, tracts
+from trocar.injection.tracts import breaches, tracts
 from trocar.injection.veins import basivertebral, segmental, tumour_vessels
-from trocar.injection.walls import Skin, porous_region, skin_of
+from trocar.injection.walls import porous_region, skin_of
 from trocar.measure import Finding, Severity
 from trocar.mechanics.filling import Mask, body_of
 from trocar.mechanics.model import BoneModel
@@ -52,13 +53,17 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class Account:
-    """A way out as it is told: ``place`` in words, ``size`` with its unit, distance from the nearest planned tip."""
-
-    place: str
-    size: str
-    distance_to_tip_mm: float
+#: Where cement that leaves lies, for a sentence.
+GOES = {
+    Route.EPIDURAL: "into the canal",
+    Route.FORAMINAL: "into a root foramen",
+    Route.DISC: "into the disc",
+    Route.ANTERIOR: "in front of the spine",
+    Route.LATERAL: "beside the spine",
+    Route.VENOUS: "into veins",
+    Route.TRACT: "along the needle",
+    Route.ARTERIAL: "into an artery",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,20 +103,25 @@ def ways_out(anatomy: Anatomy, model: BoneModel, trajectories: Sequence[Trajecto
     bearings = Bearings.of(model, anatomy, skin)
     cortex = cortex_of(model, anatomy, skin)
     cleft = _cleft(model, anatomy)
-    seen = gaps(model, cortex, bearings)
+    seen = gaps(cortex, bearings)
     found = (
         *seen,
-        *endplate_cracks(model, bearings, seen, bool(cleft.any())),
+        *endplate_cracks(model, skin, bearings, seen, anatomy.vertebra(model.level).heights, bool(cleft.any())),
         *wall_cracks(model, skin, bearings, seen, aetiology, bool(cleft.any())),
         basivertebral(model, cortex, bearings),
         *segmental(model, cortex, bearings),
         *(() if aetiology is Aetiology.OSTEOPOROTIC else tumour_vessels(model, cortex, bearings)),
-        *tracts(model, bearings, paths),
+        *tracts(model, skin, bearings, paths),
         *breaches(model, skin, bearings, paths),
     )
-    ways = tuple(sorted(found, key=lambda w: (w.basis is not Basis.SEEN, tuple(Route).index(w.route))))
-    accounts = tuple(_account(w, model, skin, bearings, paths) for w in ways)
-    return WaysOut(ways, accounts, cleft, (*judged(model, cortex), *_told(ways, cleft, model)))
+    ways = named_apart(sorted((w for w in found if w.exits.any()), key=_seen_first))
+    tell = Teller(model, anatomy, cortex, bearings, paths)
+    accounts = tuple(tell.account(w) for w in ways)
+    return WaysOut(ways, accounts, cleft, (*judged(model, cortex), *_told(ways, accounts, cleft, model)))
+
+
+def _seen_first(way: WayOut) -> tuple[bool, int]:
+    return way.basis is not Basis.SEEN, tuple(Route).index(way.route)
 
 
 def _of_level(trajectories: Sequence[Trajectory], level: Level) -> tuple[Trajectory, ...]:
@@ -126,11 +136,15 @@ def _cleft(model: BoneModel, anatomy: Anatomy) -> Mask:
     return gas_cleft(hu_on(grid, anatomy.ct), body_of(model), model.solid.spacing_mm)
 
 
-def _told(ways: Sequence[WayOut], cleft: Mask, model: BoneModel) -> tuple[Finding, ...]:
-    """What a clinician wants to know before the injection: gaps to canal and foramina, and a cleft."""
+def _told(ways: Sequence[WayOut], accounts: Sequence[Account], cleft: Mask, model: BoneModel) -> tuple[Finding, ...]:
+    """What a clinician wants to know before the injection: gaps that were seen, and a cleft."""
     out = [
-        Finding(Severity.CAUTION, f"{w.name} of {model.level}: cement may leak there.", f"{w.route.value}; {w.source}")
-        for w in ways
+        Finding(
+            Severity.CAUTION,
+            f"{model.level}: {w.name} ({a.place}; {a.size}): cement may leave there, {GOES[w.route]}.",
+            w.source,
+        )
+        for w, a in zip(ways, accounts, strict=True)
         if w.basis is Basis.SEEN and w.shape is Shape.OPENING
     ]
     if cleft.any():
@@ -138,18 +152,3 @@ def _told(ways: Sequence[WayOut], cleft: Mask, model: BoneModel) -> tuple[Findin
         text = f"the body of {model.level} has a cleft with {ml:.1f} ml of gas: cement fills it first."
         out.append(Finding(Severity.CAUTION, text))
     return tuple(out)
-
-
-def _account(way: WayOut, model: BoneModel, skin: Skin, bearings: Bearings, paths: Sequence[Trajectory]) -> Account:
-    tips = [path_mm(model, t)[1] for t in paths]
-    exits = bearings.mm(np.argwhere(way.exits))
-    away = [float(np.linalg.norm(exits - tip, axis=1).min()) for tip in tips if len(exits)]
-    return Account(bearings.words(way.exits).text, _size(way, skin), min(away, default=float("nan")))
-
-
-def _size(way: WayOut, skin: Skin) -> str:
-    if way.shape is Shape.TUBE:
-        return f"radius {way.bore_mm:.1f} mm"
-    if way.shape is Shape.SLIT:
-        return f"width {way.bore_mm:.1f} mm"
-    return f"{skin.area_mm2[way.exits[tuple(skin.cells.T)]].sum():.0f} mm²"

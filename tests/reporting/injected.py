@@ -128,22 +128,22 @@ def make_series() -> dict[str, dict[str, list[object]]]:
 
 def make_measures() -> tuple[Measure, ...]:
     """The numbers that go with them, and one answer of the loaded bone."""
-    share = {"": (0.31, 0.22, 0.41), "_epidural": (0.11, 0.06, 0.18), "_disc": (0.19, 0.12, 0.28),
-             "_venous": (0.06, 0.02, 0.13), "_arterial": (0.0, 0.0, 0.04)}  # fmt: skip
-    published = {"": (0.33, 0.27, 0.40, "118 of 357 vertebrae"), "_disc": (0.21, 0.12, 0.25, "80 of 381 vertebrae")}
+    share = {"any": (0.31, 0.22, 0.41), "epidural": (0.11, 0.06, 0.18), "disc": (0.19, 0.12, 0.28),
+             "venous": (0.06, 0.02, 0.13), "arterial": (0.0, 0.0, 0.04)}  # fmt: skip
+    published = {"any": (0.33, 0.27, 0.40, "118 of 357 vertebrae"), "disc": (0.21, 0.12, 0.25, "80 of 381 vertebrae")}
     heat = {"canal": (40.5, 0.0, 0.0, 0.6), "posterior_wall": (46.5, 4.1, 0.0, 31.0),
             "superior_endplate": (54.0, 12.5, 6.3, 1000.0)}  # fmt: skip
     leaking, capped = "5 to 95 % of the leaking draws", "Warmest voxel. Told up to 1000 min."
     return (
         Measure("cement_volume", 3.8, "mL", method="In the vertebra at the end of the planned injection"),
         Measure("fill_share", 14.2, "%", method="Of the volume of the vertebral body"),
-        *(Measure(f"leak_probability{n}", v, "1", lo, hi, ENSEMBLE) for n, (v, lo, hi) in share.items()),
+        *(Measure(f"leak_probability_{n}", v, "1", lo, hi, ENSEMBLE) for n, (v, lo, hi) in share.items()),
         Measure("leak_volume_epidural", 0.22, "mL", 0.05, 0.6, leaking),
         Measure("leak_onset_volume_epidural", 2.9, "mL", 2.1, 3.8, leaking),
         Measure("leak_onset_epidural", 87.0, "s", 60.0, 110.0, leaking),
         Measure("leak_stop_volume_epidural", 3.1, "mL", method="Where the probability passes 5 %"),
         *(
-            Measure(f"leak_probability{n}_published", v, "1", lo, hi, "lowest and highest series", method)
+            Measure(f"leak_rate_{n}_published", v, "1", lo, hi, "lowest and highest series", method)
             for n, (v, lo, hi, method) in published.items()
         ),
         Measure("injection_start", 6.5, "min", method="Since mixing."),
@@ -151,8 +151,24 @@ def make_measures() -> tuple[Measure, ...]:
         Measure("cement_injected", 4.0, "mL", method="Through all needles together."),
         Measure("injection_pressure_peak", 1440.0, "kPa", method="Before the cannula, every unknown at its middle."),
         Measure("tip_pressure_peak", 284.0, "kPa", method="At the needle's tip, every unknown at its middle."),
-        Measure("injection_pressure", 1500.0, "kPa", 900.0, 2300.0, "5 to 95 % of the draws", "Before the cannula."),
-        Measure("unfinished_probability", 0.02, "1", 0.005, 0.07, "95 %", "More than 5 MPa would have been needed."),
+        Measure(
+            "injection_pressure_over_draws",
+            1500.0,
+            "kPa",
+            900.0,
+            2300.0,
+            "5 to 95 % of the draws",
+            "Before the cannula.",
+        ),
+        Measure(
+            "injection_unfinished_probability",
+            0.02,
+            "1",
+            0.005,
+            0.07,
+            "95 %",
+            "More than 5 MPa would have been needed.",
+        ),
         Measure(
             "working_window_start",
             5.5,

@@ -143,7 +143,7 @@ def test_leaks_stand_beside_what_others_published(told: Chapter):
 
 
 def test_a_rate_that_only_others_have_is_still_told(injected: Simulation):
-    rate = Measure("leak_probability_foraminal_published", 0.04, "1", method="A series")
+    rate = Measure("leak_rate_foraminal_published", 0.04, "1", method="A series")
     more = cement.chapter(replace(injected, measures=(*injected.measures, rate)))
     assert more.tables[0].rows[-1] == ("Foraminal", "–", "4 %", "–", "–", "–")
 
@@ -221,7 +221,7 @@ def test_what_is_missing_is_left_out(injected: Simulation, kept: str):
         plan=replace(injected.plan, images=None),
         volumes={},
         series={n: s for n, s in injected.series.items() if n == kept},
-        measures=tuple(m for m in injected.measures if m.name == "leak_probability"),
+        measures=tuple(m for m in injected.measures if m.name == "leak_probability_any"),
     )
     made = cement.chapter(few)
     assert made.tables[0].rows == (("Any leak", "31 % (22 to 41)", "–", "–", "–", "–"),)
@@ -391,7 +391,7 @@ def test_durations_read_as_people_say_them(seconds: float, words: str):
 
 
 def test_probabilities_read_alike_as_share_and_as_percent():
-    share = Measure("leak_probability", 0.31, "1", 0.22, 0.41)
+    share = Measure("leak_probability_any", 0.31, "1", 0.22, 0.41)
     assert cement_answers.percent_words(share) == "31 % (22 to 41)"
     assert cement_answers.whole(0.3) == "0.3"
     assert cement_answers.whole(0.0) == "0"

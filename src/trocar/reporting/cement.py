@@ -175,7 +175,10 @@ _WARMED = {"posterior_wall": "posterior wall", "canal": "canal", "cord": "cord",
 
 
 def _pushed(found: Mapping[str, Measure]) -> str:
-    peak, time = found.get("injection_pressure", found.get("injection_pressure_peak")), found.get("injection_time")
+    peak, time = (
+        found.get("injection_pressure_over_draws", found.get("injection_pressure_peak")),
+        found.get("injection_time"),
+    )
     parts = [f"the injection takes {duration(seconds(time))}"] if time else []
     parts += [f"it needs up to {kilopascals(peak)} before the cannula"] if peak else []
     return ", and ".join(parts)

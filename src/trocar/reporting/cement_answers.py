@@ -26,7 +26,6 @@ _OF_CEMENT = (
     "injection_",
     "leak_",
     "tip_pressure",
-    "unfinished_",
     "working_window_",
 )
 #: Words by which a finding is one of the cement's way, its heat or its setting, and not of the loaded bone.
@@ -35,7 +34,7 @@ _ABOUT_CEMENT = re.compile(
     r"draws|after mixing|went in|not compared|no cement stays|cement (crosses|does|touches|ends|may|fills))\b|°C",
     re.IGNORECASE,
 )
-_PROBABILITY, _PUBLISHED = "leak_probability", "_published"
+_PROBABILITY, _RATE, _PUBLISHED = "leak_probability_", "leak_rate_", "_published"
 #: What else is told of a route: how the names of its measures begin.
 _ALSO = {"volume": "leak_volume_", "onset": "leak_onset_volume_", "stop": "leak_stop_volume_"}
 #: Series that are of the cement alone.
@@ -79,7 +78,7 @@ def simulated(simulation: Simulation) -> bool:
 
 def of_cement(measure: Measure) -> bool:
     """Whether a measure of a simulated injection is told in the cement's chapter."""
-    return measure.name.startswith(_OF_CEMENT)
+    return measure.name.startswith(_OF_CEMENT) and measure.name != "cement_loaded"
 
 
 def about_cement(finding: Finding) -> bool:
@@ -105,18 +104,17 @@ def named(simulation: Simulation) -> dict[str, Measure]:
 def leaks(measures: Iterable[Measure]) -> tuple[Leak, ...]:
     """Every route, all together first, then the likeliest; last what only others published."""
     found = {m.name: m for m in measures}
-    model = {_route(n): m for n, m in found.items() if n.startswith(_PROBABILITY) and not n.endswith(_PUBLISHED)}
-    others = {_route(n): m for n, m in found.items() if n.startswith(_PROBABILITY) and n.endswith(_PUBLISHED)}
+    model = {n.removeprefix(_PROBABILITY): m for n, m in found.items() if n.startswith(_PROBABILITY)}
+    others = {
+        n.removeprefix(_RATE).removesuffix(_PUBLISHED): m
+        for n, m in found.items()
+        if n.startswith(_RATE) and n.endswith(_PUBLISHED)
+    }
     each = [
         Leak(r, model.get(r), others.get(r), **{field: found.get(f"{start}{r}") for field, start in _ALSO.items()})
         for r in dict.fromkeys((*model, *others))
     ]
     return tuple(sorted(each, key=lambda leak: (leak.route != ANY, -leak.percent)))
-
-
-def _route(name: str) -> str:
-    """The route that a probability's name ends with; all together where it names none."""
-    return name.removeprefix(_PROBABILITY).removesuffix(_PUBLISHED).removeprefix("_") or ANY
 
 
 def likeliest(found: Iterable[Leak], most: int = 2) -> tuple[Leak, ...]:

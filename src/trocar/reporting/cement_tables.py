@@ -44,9 +44,9 @@ _NAMES = {
     "injection_start": "Injection begins after mixing",
     "injection_time": "Injection takes",
     "injection_pressure_peak": "Highest pressure, likeliest numbers",
-    "injection_pressure": "Highest pressure, all computed",
+    "injection_pressure_over_draws": "Highest pressure, all computed",
     "tip_pressure_peak": "Highest pressure at the tip",
-    "unfinished_probability": "The injector cannot finish",
+    "injection_unfinished_probability": "The injector cannot finish",
     "working_window_start": "Thick enough from",
     "working_window_end": "Too thick from",
     **dict.fromkeys(_TOWARDS, "Middle of the cement"),
@@ -60,7 +60,7 @@ _HEAT = {
 }
 _HEATED = re.compile(rf"heating_(.+?)({'|'.join(_HEAT)})")
 #: Starts of the names of measures that have a table of their own.
-_FILLING, _SETTING = ("cement_", "fill_share"), ("injection_", "tip_pressure", "unfinished_", "working_window_")
+_FILLING, _SETTING = ("cement_", "fill_share"), ("injection_", "tip_pressure", "working_window_")
 
 
 def tables(simulation: Simulation) -> Iterable[Table]:
@@ -88,14 +88,13 @@ def _leaks(found: Sequence[Leak]) -> Table:
             sentence(route_words(leak.route)),
             percent_words(leak.probability) if leak.probability else NONE,
             percent_words(leak.published) if leak.published else NONE,
-            *(_spread(m) if m else NONE for m in (leak.volume, leak.onset)),
-            number(leak.stop.value) if leak.stop else NONE,
+            *(_spread(m) if m else NONE for m in (leak.volume, leak.onset, leak.stop)),
         )
         for leak in found
     )
     heads = ("Leak", "In this model", "Published", "Leaks, mL", "From, mL", "Stop at, mL")
     numeric = tuple(range(1, len(heads)))
-    return Table("How often it leaks", heads, rows, numeric, _what_is_counted(found), (1.2, 1.2, 1.2, 1.0, 1.0, 0.7))
+    return Table("How often it leaks", heads, rows, numeric, _what_is_counted(found), (1.2, 1.1, 1.1, 1.0, 1.0, 1.0))
 
 
 def _what_is_counted(found: Sequence[Leak]) -> str:
@@ -103,6 +102,7 @@ def _what_is_counted(found: Sequence[Leak]) -> str:
         "In this model": [leak.probability for leak in found],
         "Published": [leak.published for leak in found],
         "Leaks, from": [m for leak in found for m in (leak.volume, leak.onset)],
+        "Stop at": [leak.stop for leak in found],
     }
     kinds = {head: dict.fromkeys(m.interval for m in each if m and m.interval) for head, each in told.items()}
     brackets = "; ".join(f"{head.lower()}: {' or '.join(k)}" for head, k in kinds.items() if k)
@@ -339,7 +339,7 @@ def kilopascals(measure: Measure) -> str:
 def off_centre(measure: Measure) -> str:
     """ "6.4 mm to the left"."""
     to, away = _TOWARDS[measure.name]
-    return f"{number(abs(measure.value))} mm {to if measure.value >= 0.0 else away}"
+    return f"{abs(measure.value):.1f} mm {to if measure.value >= 0.0 else away}"
 
 
 def _whole(value: float | None) -> str:

@@ -290,6 +290,13 @@ def _silent(document: Document) -> None:
         path["clearances"] = [c for c in path["clearances"] if c["structure"] != "canal"]
 
 
+def _looser(document: Document) -> None:
+    """Each clearance beside a margin that nobody asked for."""
+    for path in _paths(document):
+        for clearance in path["clearances"]:
+            clearance["margin_mm"] = -1.0
+
+
 def _nowhere(document: Document) -> None:
     for path in _paths(document):
         path["target_mm"][2] = float("nan")
@@ -303,6 +310,11 @@ CHANGED: dict[str, tuple[Callable[[Document], object], str]] = {
     "the skin nearer": (_skin_nearer, "does not leave the skin where it says"),
     "a kinder number": (_kinder, "mm to the "),
     "a thinner needle": (_thinner, "mm to the "),
+    "a margin nobody asked for": (_looser, "states a margin of -1 mm to the "),
+    "a margin asked for later": (
+        lambda d: d["procedure"].update(canal_margin_mm=1.0),
+        "to the canal where 1 mm is asked",
+    ),
     "a clearance left out": (_silent, "states no clearance to the canal"),
     "a point that is none": (_nowhere, "has a point that is none"),
     "an unknown approach": (lambda d: [t.update(approach="frontal") for t in _paths(d)], "approach='frontal'"),

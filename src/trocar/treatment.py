@@ -23,6 +23,7 @@ from trocar.anatomy.levels import Level
 from trocar.anatomy.patient import Anatomy
 from trocar.errors import SimulationError
 from trocar.measure import Finding, Measure, Range, Severity, Status
+from trocar.planning.access import Approach, Margins
 from trocar.planning.skin import SkinMark, mark_of
 from trocar.planning.trajectory import Trajectory
 from trocar.volume import Acquisition, Volume
@@ -106,6 +107,10 @@ class Procedure:
     def trajectories(self, anatomy: Anatomy) -> tuple[Option, ...]:
         """Ranked ways to carry it out; raises ``NoSafeTrajectory`` when there is none."""
         raise TypeError(f"{type(self).__name__} has no needle path to plan.")
+
+    def margins(self, approach: Approach) -> Margins:
+        """The margins it keeps on an approach: the approach's own, unless it asks for others."""
+        return approach.margins
 
     def not_checked(self, anatomy: Anatomy) -> tuple[str, ...]:
         """Names of the structures that matter here and that the labels lack."""

@@ -13,8 +13,9 @@ _AGAIN = "the file was changed, or another version of trocar wrote it: plan agai
 def check_paths(plan: Plan) -> Plan:
     """``plan`` itself, whose every path was measured again on its images.
 
-    Raises :class:`CaseFileError` where a path is not what it states within 0.05 mm, is of another level, or where a
-    procedure that needs a path has none. The images must be at hand, see :func:`trocar.io.plan_file.with_images`.
+    Raises :class:`CaseFileError` where a path is not what it states within 0.05 mm, was planned with other margins than
+    the procedure asks for, is of another level, or where a procedure that needs a path has none. The images must be at
+    hand, see :func:`trocar.io.plan_file.with_images`.
     """
     if type(plan.procedure).trajectories is Procedure.trajectories:
         return plan  # it has no path, and states none
@@ -28,7 +29,7 @@ def check_paths(plan: Plan) -> Plan:
     site = Site.of(plan.anatomy, level)
     for path in paths:
         try:
-            wrong = disagreement(site, path)
+            wrong = disagreement(site, path, plan.procedure.margins)
         except ValueError as error:  # a needle or an approach that cannot be
             raise CaseFileError(f"plan.json is damaged: {error} Plan again.") from error
         if wrong:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from trocar.geometry import unit
 from trocar.planning import rays
-from trocar.planning.access import APPROACHES, Approach
+from trocar.planning.access import APPROACHES, Approach, Margins
 from trocar.planning.appraisal import Found, Task, clearances
 from trocar.planning.candidates import Site, wall_stretch_mm
 from trocar.planning.robustness import HandError
@@ -14,15 +16,18 @@ from trocar.planning.trajectory import Clearance, Trajectory
 
 #: Numbers that differ by more than this are not the same path, mm: half of the last digit that is printed.
 SAME_MM = 0.05
+#: Margins that differ by more than rounding were not asked for together, mm.
+SAME_MARGIN_MM = 1e-6
 
 
-def disagreement(site: Site, path: Trajectory) -> str:
+def disagreement(site: Site, path: Trajectory, margins: Callable[[Approach], Margins]) -> str:
     """What of a path is not so on the images of ``site``, in words for after "the path ..."; empty where all is so.
 
     The three points must lie on one line in the order skin, bone, target; the skin and the bone's surface must be
-    where they are said to be; and every clearance must come out again, each within 0.05 mm.
+    where they are said to be; and every clearance must come out again, each within 0.05 mm, beside the margin that
+    ``margins`` asks for on the path's approach.
     """
-    return _off_line(path) or _off_surface(site, path) or _other_clearance(site, path)
+    return _off_line(path) or _off_surface(site, path) or _other_clearance(site, path, margins)
 
 
 def _off_line(path: Trajectory) -> str:
@@ -48,9 +53,9 @@ def _off_surface(site: Site, path: Trajectory) -> str:
     return ""
 
 
-def _other_clearance(site: Site, path: Trajectory) -> str:
+def _other_clearance(site: Site, path: Trajectory, margins: Callable[[Approach], Margins]) -> str:
     stated = {c.structure: c for c in path.clearances}
-    found = {c.structure: c for c in _measured(site, path)}
+    found = {c.structure: c for c in _measured(site, path, margins)}
     for name in sorted(stated.keys() | found.keys()):
         words = name.replace("_", " ")
         if name not in found or name not in stated:
@@ -58,13 +63,15 @@ def _other_clearance(site: Site, path: Trajectory) -> str:
         a, b = stated[name], found[name]
         if not (abs(a.value_mm - b.value_mm) <= SAME_MM and abs(a.uncertainty_mm - b.uncertainty_mm) <= SAME_MM):
             return f"has {b.value_mm:.1f} mm to the {words} where it states {a.value_mm:.1f} mm"
+        if not abs(a.margin_mm - b.margin_mm) <= SAME_MARGIN_MM:
+            return f"states a margin of {a.margin_mm:g} mm to the {words} where {b.margin_mm:g} mm is asked for"
     return ""
 
 
-def _measured(site: Site, path: Trajectory) -> tuple[Clearance, ...]:
-    """The clearances as planning measures them, beside the margins of the approach, which are not compared."""
+def _measured(site: Site, path: Trajectory, margins: Callable[[Approach], Margins]) -> tuple[Clearance, ...]:
+    """The clearances as planning measures them, beside the margins that are asked for."""
     approach = _approach(path)
-    task = Task(site, path.side, approach, path.instrument, approach.margins, HandError())
+    task = Task(site, path.side, approach, path.instrument, margins(approach), HandError())
     tip, way = path.target_mm, unit(path.skin_mm - path.target_mm)
     wall = float(wall_stretch_mm(approach, site.pedicle(path.side), tip[None], way[None])[0])
     return clearances(task, Found(tip, way, wall, path.bone_to_target_mm, path.length_mm, 0.0, 0.0, 0.0))

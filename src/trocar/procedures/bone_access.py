@@ -153,9 +153,10 @@ class BoneAccess(Procedure):
         offered = approaches_for(self.level)
         if self.approach != "any":
             offered = tuple(a for a in offered if a.name == self.approach)
-        return tuple(replace(a, margins=self._margins(a)) for a in offered)
+        return tuple(replace(a, margins=self.margins(a)) for a in offered)
 
-    def _margins(self, approach: Approach) -> Margins:
+    def margins(self, approach: Approach) -> Margins:
+        """The margins that were asked for; another to the lung beside the pedicle than through it."""
         return replace(
             approach.margins,
             pedicle_wall_mm=self.pedicle_wall_margin_mm,

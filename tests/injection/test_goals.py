@@ -135,6 +135,14 @@ def test_cement_near_the_posterior_wall_is_told() -> None:
     assert "posterior wall" not in texts(filling_goals(model, *full(model, np.s_[8:18, 10:25, 15:25])))
 
 
+def test_a_voxel_counts_as_cement_from_half_on() -> None:
+    model = body()
+    content, share = full(model, np.s_[8:18, 10:20, 15:25])
+    content[8:18, 20:28, 15:25] = 0.4 * PORES
+    share[8:18, 20:28, 15:25] = 0.4
+    assert filling_goals(model, content, share).measure("cement_to_posterior_wall").value == pytest.approx(10.0)
+
+
 def test_vessels_are_told_with_their_distance_and_nothing_else_is() -> None:
     model = body()
     cement = np.s_[8:18, 5:17, 10:30]
@@ -241,6 +249,19 @@ def test_simulated_cement_mirrors_and_on_its_own_grid_is_what_was_soaked() -> No
     assert np.array_equal(one, other[..., ::-1])
     sharp = model.volume((soaked.array > 0.5).astype(float), "1")
     assert np.array_equal(simulated_filling(model, sharp).region, sharp.array > 0.0)
+
+
+def test_a_thin_sheet_of_cement_is_not_lost_between_coarse_voxels() -> None:
+    """Half a millimetre thick, between the middles of voxels of 2 mm: their region lies along it."""
+    fine, coarse = body(0.5), body(2.0)
+    array = np.zeros(fine.solid.shape)
+    array[24, 12:40, 20:60] = 1.0
+    found = simulated_filling(coarse, fine.volume(array, "1"))
+    assert found.ml == pytest.approx(28 * 40 * 0.125 / 1000.0, abs=0.0081)
+    k, j, i = (2.0 * (np.argwhere(found.region) + 0.5)).T
+    assert np.all(np.abs(k - 12.25) < 2.0)
+    assert np.all((j > 5.0) & (j < 21.0))
+    assert np.all((i > 9.0) & (i < 31.0))
 
 
 def test_only_cement_in_the_body_makes_a_filling() -> None:

@@ -16,7 +16,7 @@ from trocar.injection.routes import Basis, Route, Shape, WayOut
 from trocar.mechanics.ends import largest_piece
 from trocar.mechanics.filling import inside as inside_of
 from trocar.mechanics.model import BoneModel, Ends, Tissue, bone_model
-from trocar.mechanics.scenario import TISSUE_ASH_G_CC, lysed
+from trocar.mechanics.scenario import TISSUE_ASH_G_CC, ablated, lysed
 from trocar.physics.marrow import (
     CORTEX_MM,
     CORTEX_MM2,
@@ -163,6 +163,17 @@ def test_a_slit_adds_its_conductance_in_its_plane() -> None:
     assert leak.bore_mm == np.inf
 
 
+def test_a_slit_two_voxels_thick_carries_as_much_as_one_of_one() -> None:
+    model = body()
+    sheet = (slice(15, 17), slice(4, 18), slice(None))
+    crack = way(model, (slice(15, 17), slice(4, 18), 0), sheet, Shape.SLIT, 0.6)
+    found, plain = nominal(model, crack), nominal(model)
+    added = found.permeability_mm2[1] - plain.permeability_mm2[1]
+    assert added[15:17, 10, 10].sum() == pytest.approx(0.6 * slot_mm2(0.6), rel=1e-4)
+    assert found.porosity[15, 10, 10] == pytest.approx(1.0 - SHARE + SHARE * 0.3)
+    assert found.outlets[0].conductance_mm3.sum() == pytest.approx(14.0 * 0.6 * slot_mm2(0.6) / 0.5)
+
+
 def test_an_opening_is_the_voxels_own_permeability_over_half_of_it() -> None:
     model = body(mm=2.0)
     gone = way(model, (slice(8, 10), -1, slice(10, 12)), shape=Shape.OPENING, bore=0.0)
@@ -173,19 +184,49 @@ def test_an_opening_is_the_voxels_own_permeability_over_half_of_it() -> None:
 
 @pytest.mark.parametrize("radius", [0.1, 0.2])
 def test_a_mouth_without_a_channel_is_reached_with_the_same_effort_on_any_grid(radius: float) -> None:
-    """Resistance from far away to a mouth in a plane wall: ``1 / (4 K r)`` and half a voxel of tube."""
+    """From far away to a disc in a plane wall: what the grid resolves and what the outlet adds."""
     found = []
-    for n in (9, 18, 27):
+    for n in (9, 15, 21):
         mm = 9.0 / n
         model = body((n, n, n), mm)
         leak = nominal(model, way(model, (n // 2, n - 1, n // 2), bore=radius)).outlets[0]
-        found.append(1.0 / leak.conductance_mm3[0] - 0.5 * mm / tube_mm4(radius) + _approach(n, mm))
+        found.append(1.0 / leak.conductance_mm3[0] - 0.5 * mm / tube_mm4(radius) + _approach(n, 3) / (MEAN_MM2 * mm))
     assert found[1] == pytest.approx(found[2], rel=0.02)
     assert found[0] == pytest.approx(found[2], rel=0.04)
 
 
-def _approach(n: int, mm: float) -> float:
-    """Resistance of isotropic bone from the box's other faces to the voxel before the mouth: a direct solve."""
+@pytest.mark.parametrize("width", [0.1, 0.4])
+def test_a_slit_without_a_channel_is_reached_with_the_same_effort_on_any_grid(width: float) -> None:
+    """From far away to a line in a plane wall, for each mm of it."""
+    found = []
+    for n in (9, 15, 21):
+        mm = 9.0 / n
+        model = body((n, n, n), mm)
+        crack = way(model, (n // 2, n - 1, slice(None)), shape=Shape.SLIT, bore=width)
+        leak = 1.0 / nominal(model, crack).outlets[0].conductance_mm3
+        assert leak == pytest.approx(leak[0])
+        found.append(mm * leak[0] - 0.5 * mm / (width * slot_mm2(width)) + _approach(n, 2) / MEAN_MM2)
+    assert found[1] == pytest.approx(found[2], rel=0.01)
+    assert found[0] == pytest.approx(found[2], rel=0.02)
+
+
+def test_a_smaller_mouth_costs_what_a_disc_and_a_strip_cost() -> None:
+    """``1 / (4 K r)`` for a disc, ``ln(4 / w) / (pi K)`` for a strip; as differences, free of the grid."""
+    model = body(mm=2.0)
+    tube = [1.0 / nominal(model, way(model, (9, 21, 9), bore=r)).outlets[0].conductance_mm3[0] for r in (0.2, 0.4)]
+    tube = [t - 1.0 / tube_mm4(r) for t, r in zip(tube, (0.2, 0.4), strict=True)]
+    assert tube[0] - tube[1] == pytest.approx((1.0 / 0.2 - 1.0 / 0.4) / (4.0 * MEAN_MM2))
+    slit = [way(model, (9, 21, slice(4, 8)), shape=Shape.SLIT, bore=w) for w in (0.2, 0.4)]
+    slit = [1.0 / nominal(model, w).outlets[0].conductance_mm3[0] - 1.0 / (2.0 * w.bore_mm**3 / 12.0) for w in slit]
+    assert slit[0] - slit[1] == pytest.approx(math.log(2.0) / (math.pi * MEAN_MM2 * 2.0))
+
+
+#: What the test's bone shows a small hole.
+MEAN_MM2 = float(np.cbrt(np.prod(permeability_mm2(SHARE))))
+
+
+def _approach(n: int, dimensions: int) -> float:
+    """Resistance, for a cell and a permeability of 1, from the outer faces of a square or cube to a cell in one."""
     from scipy.sparse import diags, kron
     from scipy.sparse import eye as unity
     from scipy.sparse.linalg import spsolve
@@ -195,13 +236,14 @@ def _approach(n: int, mm: float) -> float:
         main[0], main[-1] = 1.0 + first, 1.0 + last
         return diags([np.full(n - 1, -1.0), main, np.full(n - 1, -1.0)], [-1, 0, 1])
 
-    one = unity(n)
-    closed, far = line(2.0, 2.0), line(2.0, 0.0)  # held at 0 on the face, or nothing through it
-    matrix = kron(kron(closed, one), one) + kron(kron(one, far), one) + kron(kron(one, one), closed)
-    source = np.zeros((n, n, n))
-    source[n // 2, n - 1, n // 2] = 1.0
-    mean = float(np.cbrt(np.prod(permeability_mm2(SHARE))))
-    return float(spsolve(matrix.tocsc(), source.ravel())[source.ravel() > 0.0][0]) / (mean * mm)
+    one, closed, far = unity(n), line(2.0, 2.0), line(2.0, 0.0)  # held at 0 on the face, or nothing through it
+    matrix = kron(far, one) + kron(one, closed)
+    source = np.zeros((n, n))
+    source[n - 1, n // 2] = 1.0
+    if dimensions == 3:
+        matrix = kron(matrix, one) + kron(kron(one, one), closed)
+        source = source[:, :, None] * (np.arange(n) == n // 2)
+    return float(spsolve(matrix.tocsc(), source.ravel())[source.ravel() > 0.0][0])
 
 
 def test_outlets_are_the_present_ways_in_their_order_and_then_the_wall() -> None:
@@ -224,6 +266,7 @@ def test_a_channel_outside_the_bone_belongs_to_the_medium() -> None:
     found = nominal(model, tract)
     behind = found.porosity[11, 28:, 2]
     assert behind == pytest.approx(math.pi * 0.4**2, rel=1e-5)
+    assert found.permeability_mm2[0, 11, 30, 2] == pytest.approx(CORTEX_MM2.median)  # it seeps to its sides
     assert (found.porosity > 0.0).sum() == (nominal(model).porosity > 0.0).sum() + len(behind)
 
 
@@ -235,6 +278,15 @@ def test_a_cavity_is_all_room_and_flows_as_a_slot_as_wide() -> None:
     assert np.all(found.porosity[cavity] == 1.0)
     assert found.permeability_mm2[:, cavity] == pytest.approx(slot_mm2(5.0))
     assert found.porosity[~cavity] == pytest.approx(1.0 - SHARE)
+
+
+def test_what_an_ablation_emptied_is_a_gap() -> None:
+    model = body()
+    region = np.zeros(model.solid.shape, bool)
+    region[8:12, 8:13, 9:15] = True
+    found = nominal(ablated(model, region).model)
+    assert np.all(found.porosity[region] == 1.0)
+    assert found.permeability_mm2[:, region] == pytest.approx(slot_mm2(4.0))
 
 
 def test_gas_in_a_cleft_is_a_gap_but_not_at_the_surface() -> None:
@@ -255,6 +307,16 @@ def test_tumour_is_as_open_as_the_sparsest_bone() -> None:
     found = nominal(sick)
     assert found.porosity[tumour] == pytest.approx(1.0 - SPARSEST_BONE)
     assert found.permeability_mm2[0][tumour] == pytest.approx(permeability_mm2(SPARSEST_BONE)[0])
+
+
+def test_lysis_that_only_its_density_shows_is_as_open() -> None:
+    model = body(dense=0.12)
+    dense = np.full(model.solid.shape, 0.12, np.float32)
+    dense[5:15, 6:16, 7:17] = 0.02
+    sick = replace(model, density_g_cc=dense)
+    found = nominal(sick).porosity[8:12, 9:13, 10:14]
+    assert found == pytest.approx(1.0 - SPARSEST_BONE)
+    assert bone_share(sick, sick.body)[8:12, 9:13, 10:14].min() > 1.5 * SPARSEST_BONE
 
 
 def test_cement_that_is_there_already_is_no_room() -> None:
@@ -293,6 +355,8 @@ def test_the_grain_has_its_spread_and_is_one_field_on_any_grid() -> None:
     # 240 of the coarse grid's places lie in the middle of 64 fine voxels each
     seen = np.log(fine[:, :44]).reshape(10, 4, 11, 4, 12, 4).mean(axis=(1, 3, 5))
     assert seen == pytest.approx(np.log(coarse[:, :11]), abs=0.12)
+    rough = medium(body(), (), draw).permeability_mm2
+    assert rough == pytest.approx(nominal(body()).permeability_mm2 * grain(body(), draw), rel=1e-5)
     several = [np.log(grain(body((20, 22, 24), 2.0), replace(draw, grain_seed=s))).std() for s in range(12)]
     assert np.sqrt(np.mean(np.square(several))) == pytest.approx(0.3, rel=0.06)
 

@@ -19,6 +19,7 @@ from trocar.measure import Finding, Measure, Severity
 from trocar.mechanics.ends import Endplate, endplates
 from trocar.mechanics.filling import Filling, Mask, body_of, filled
 from trocar.mechanics.model import BoneModel
+from trocar.mechanics.resample import hu_on
 from trocar.mechanics.wall import posterior_wall
 from trocar.planning.access import Kind, kind_of
 from trocar.volume import Volume
@@ -101,8 +102,9 @@ def simulated_filling(model: BoneModel, saturation: Volume) -> Filling:
     ml = float((array * _in_body(model, saturation)).sum()) * saturation.voxel_ml
     if not ml > 0.0:
         raise ValueError(f"no cement lies in the body of {model.level}: there is nothing to make a filling of.")
-    here = Volume(array, saturation.affine, unit="1").onto(model.volume(model.parts, "label"))
-    return filled("as simulated", model, _order(model, here.array), ml=ml, shell_mm=0.0)
+    # hu_on averages up to the voxels of a coarser grid, so that nothing thin falls between them
+    here = hu_on(model.volume(model.parts, "label"), Volume(array, saturation.affine, unit="1"))
+    return filled("as simulated", model, _order(model, here), ml=ml, shell_mm=0.0)
 
 
 def _order(model: BoneModel, saturation: Field) -> NDArray[np.float64]:
@@ -245,7 +247,7 @@ def _plates_told(plates: tuple[Measure, ...]) -> Finding:
 
 def _to_wall(cement: _Cement) -> tuple[Measure, ...]:
     """Distance from the cement to the face of the posterior wall."""
-    wall = posterior_wall(cement.model) & cement.body
+    wall = posterior_wall(cement.model)
     if not (wall.any() and cement.region.any()):
         return ()
     away = distance_transform_edt(~cement.region, sampling=cement.model.solid.spacing_mm)

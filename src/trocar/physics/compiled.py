@@ -12,7 +12,9 @@ def compiled(function: Callable[..., Any]) -> Any:
     """Compile a function for use without the interpreter's lock.
 
     numba keeps the machine code beside the source or in the user's cache (``NUMBA_CACHE_DIR`` names another folder).
-    Where it may write to neither, as in a read-only container, every run compiles anew.
+    Where it may write to neither, as in a read-only container, every run compiles anew. What is kept is renewed when
+    the function's own file changes, and then only: whoever edits what kernels import (:mod:`trocar.physics.lanes`)
+    clears it, see docs/architecture.md.
     """
     try:
         return nb.njit(cache=True, nogil=True)(function)

@@ -104,15 +104,7 @@ def simulated_filling(model: BoneModel, saturation: Volume) -> Filling:
         raise ValueError(f"no cement lies in the body of {model.level}: there is nothing to make a filling of.")
     # hu_on averages up to the voxels of a coarser grid, so that nothing thin falls between them
     here = hu_on(model.volume(model.parts, "label"), Volume(array, saturation.affine, unit="1"))
-    return filled("as simulated", model, _order(model, here), ml=ml, shell_mm=0.0)
-
-
-def _order(model: BoneModel, saturation: Field) -> NDArray[np.float64]:
-    """Least where saturation is highest; where there is none, by the distance from where there is."""
-    size = 1.0 - np.asarray(saturation, np.float64)
-    dry = saturation <= 0.0
-    away = distance_transform_edt(dry, sampling=model.solid.spacing_mm) if not dry.all() else np.zeros(dry.shape)
-    return np.where(dry, 1.0 + away, size)
+    return filled("as simulated", model, 1.0 - here, ml=ml, shell_mm=0.0)
 
 
 def _in_body(model: BoneModel, field: Volume) -> NDArray[np.float64]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from scipy.ndimage import distance_transform_edt
 
 from trocar.geometry import Side
 from trocar.measure import Finding, Measure, Severity, Status
@@ -29,7 +30,9 @@ def make_injected(plan: Plan, side: Side = Side.LEFT) -> Simulation:
     cement = arrival.array > 0.0
     beyond = np.where(cement, arrival.array, 1.4 * INJECTED_ML)
     reach = np.where(body, 1.0 / (1.0 + np.exp(2.0 * (beyond - 0.8 * INJECTED_ML))), 0.0)
+    warm = 37.0 + 25.0 * np.exp(-distance_transform_edt(~cement, sampling=VOXEL_MM) / 4.0)
     volumes = {
+        "temperature_peak": Volume(warm.astype(np.float32), arrival.affine, arrival.frame_of_reference, "Cel"),
         "cement": Volume(cement, arrival.affine, arrival.frame_of_reference, "mask"),
         "cement_arrival": arrival,
         "cement_reach": Volume(reach.astype(np.float32), arrival.affine, arrival.frame_of_reference, "1"),

@@ -21,7 +21,7 @@ from trocar.injection.leak_series import Augmentation
 from trocar.injection.ways_out import Aetiology
 from trocar.measure import Measure
 from trocar.procedures.vertebroplasty import Vertebroplasty
-from trocar.reporting import cement, cement_answers, cement_charts, cement_pictures, cement_planes
+from trocar.reporting import cement, cement_answers, cement_charts, cement_pictures, cement_planes, palette
 from trocar.reporting.content import Badge, Chapter, Table
 from trocar.reporting.html import html
 from trocar.reporting.lines import simulation_lines
@@ -135,7 +135,7 @@ def test_leaks_stand_beside_what_others_published(told: Chapter):
     assert table.title == "How often it leaks"
     assert [row[0] for row in table.rows] == ["Any leak", "Disc", "Epidural", "Venous", "Arterial"]
     assert table.rows[0][1:] == ("31 % (22 to 41)", "33 % (27 to 40)", "–", "–", "–")
-    assert table.rows[2][1:] == ("11 % (6 to 18)", "–", "0.2 (0.05 to 0.6)", "2.9 (2.1 to 3.8)", "3.1")
+    assert table.rows[2][1:] == ("11 % (6 to 18)", "–", "0.22 (0.05 to 0.60)", "2.9 (2.1 to 3.8)", "3.1")
     assert table.rows[4][1] == "0 % (0 to 4)"
     brackets = "in this model: 95 %; published: lowest and highest series; leaks, from: 5 to 95 % of the leaking draws"
     assert f"In brackets: {brackets}." in table.remark
@@ -210,7 +210,7 @@ def test_the_terminal_is_told_in_a_few_lines(injected: Simulation):
 def test_without_images_there_are_curves_and_tables_and_no_planes(unseen: Chapter, told: Chapter):
     names = [p.name for p in unseen.pictures]
     assert names == ["leak_probability", "leak_risk", "injection", "working_window", "temperature"]
-    assert {p.name for p in told.pictures} - set(names) == {"cement_fill", "cement_reach"}
+    assert {p.name for p in told.pictures} - set(names) == {"cement_fill", "cement_reach", "warmth"}
     assert [t.title for t in unseen.tables] == [t.title for t in told.tables]
 
 
@@ -290,6 +290,23 @@ def test_the_reach_is_brightest_where_cement_always_gets(planned: Plan, injected
     rgb = np.asarray(drawn).astype(int)[: cement_planes.edge_of(3), : cement_planes.edge_of(3)]
     yellow = (rgb[..., 0] > 180) & (rgb[..., 1] > 160) & (rgb[..., 2] < 90)
     assert np.flatnonzero(yellow.any(axis=0)).mean() > cement_planes.edge_of(3) / 2.0  # on the patient's left
+
+
+def test_warmer_is_nearer_to_the_cement(planned: Plan, injected: Simulation):
+    peak = injected.volumes["temperature_peak"]
+    cold = replace(peak, array=np.minimum(peak.array, 44.0))
+    pictures = [cement_planes.warmth_picture(planned, p, None) for p in (peak, cold)]
+    dashed, solid = (_coloured(pictures[0], colour) for colour in (palette.YELLOW, palette.ORANGE))
+    assert np.ptp(np.flatnonzero(dashed.any(axis=0))) > np.ptp(np.flatnonzero(solid.any(axis=0))) > 100
+    assert not _coloured(pictures[1], palette.YELLOW).any()
+
+
+def _coloured(png: bytes, colour: str) -> np.ndarray:
+    """Where the axial plane has a colour."""
+    edge = cement_planes.edge_of(3)
+    rgb = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)[:edge, :edge]
+    wanted = np.array([int(colour[n : n + 2], 16) for n in (1, 3, 5)])
+    return np.abs(rgb - wanted).max(axis=-1) < 24
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
@@ -29,7 +30,7 @@ from trocar.reporting.cement_charts import (
     temperature_picture,
     window_picture,
 )
-from trocar.reporting.cement_planes import LEAST_REACH, on_paper, reach_picture, slides, steps_ml, strip
+from trocar.reporting.cement_planes import LEAST_REACH, on_paper, reach_picture, slides, steps_ml, strip, warmth_picture
 from trocar.reporting.figures import Picture
 from trocar.reporting.words import number, plain, sentence
 from trocar.treatment import Simulation
@@ -58,6 +59,8 @@ def pictures(simulation: Simulation) -> Iterable[Picture]:
         yield _window(simulation)
     if simulation.series.get("heating"):
         yield _temperature(simulation)
+    if placed and "temperature_peak" in simulation.volumes:
+        yield _warmth(simulation)
 
 
 def _fill(simulation: Simulation) -> Picture:
@@ -201,5 +204,22 @@ def _temperature(simulation: Simulation) -> Picture:
         f"The warmest place of each region; highest: {peaks}. Dashed: {MARKED_C[0]:.0f} and {MARKED_C[1]:.0f} °C.",
         f"Temperature over time. Highest: {peaks}.",
         temperature_picture(series),
+        wide=True,
+    )
+
+
+def _warmth(simulation: Simulation) -> Picture:
+    peak = simulation.volumes["temperature_peak"]
+    above = [c for c in MARKED_C if (peak.array >= c).any()]
+    told = "" if above else f" Nothing gets warmer than {MARKED_C[0]:.0f} °C."
+    arrival = simulation.volumes.get("cement_arrival")
+    cement = None if arrival is None else replace(arrival, array=arrival.array > 0.0, unit="mask")
+    return Picture(
+        "warmth",
+        "Where it gets warm",
+        f"Highest temperature at each place while the cement sets, on the same planes.{told}",
+        f"Lines around what gets warmer than {' and '.join(f'{c:.0f}' for c in MARKED_C)} °C, over the CT.{told} "
+        f"{_SIDES}",
+        warmth_picture(simulation.plan, peak, cement),
         wide=True,
     )

@@ -11,6 +11,7 @@ from scipy.ndimage import binary_dilation
 
 from trocar.geometry import Vector
 from trocar.reporting import fields, palette
+from trocar.reporting.cement_charts import MARKED_C
 from trocar.reporting.chart import WIDE_PIXELS
 from trocar.reporting.fields import GAP, VERTEBRA, ColourScale, edge_of
 from trocar.reporting.figures import contours, ct_pixels
@@ -37,6 +38,11 @@ CEMENT = Stroke("cement", "#FF6FD8", (), 1.8)
 OUTSIDE = Stroke("cement outside the bone", palette.YELLOW, (3, 1.6), 1.8)
 OFTEN = Stroke("reached in half of them", "#FFFFFF", (3, 1.6), 1.4)
 REACH = ColourScale("of the computed injections, %", 100.0, 100.0, closed=True)
+#: Lines around what gets warmer than the marked temperatures.
+WARM = {
+    above: Stroke(f"above {above:.0f} °C", colour, dashes, 1.6)
+    for above, (colour, dashes) in zip(MARKED_C, ((palette.YELLOW, (3, 1.6)), (palette.ORANGE, ())), strict=True)
+}
 _TIP = ("needle tip", "x")
 
 #: Cement in the bone and outside it, at some volume.
@@ -143,6 +149,22 @@ def reach_picture(plan: Plan, reach: Volume) -> bytes:
         panel.lines(contours(often, view), OFTEN)
         panels.append(panel.drawn())
     return fields.sheet(panels, REACH, (*_outlines(plan), OFTEN))
+
+
+def warmth_picture(plan: Plan, peak: Volume, cement: Volume | None) -> bytes:
+    """What gets warmer than the marked temperatures, on the same planes, about the cement."""
+    views = tip_planes(plan)
+    panels, edge, drawn = [], edge_of(len(views)), dict[str, Stroke]()
+    for view in views:
+        panel = _panel(plan, view, edge, () if cement is None else (cement,))
+        for above, stroke in WARM.items():
+            lines = contours(replace(peak, array=peak.array >= above, unit="mask"), view)
+            if lines:
+                panel.lines(lines, stroke)
+                drawn[stroke.label] = stroke
+        panels.append(panel.drawn())
+    own = () if cement is None else (CEMENT,)
+    return _sheet([panels], (*_outlines(plan), *own, *drawn.values()))
 
 
 def _panel(

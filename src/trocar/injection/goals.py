@@ -104,7 +104,7 @@ def simulated_filling(model: BoneModel, saturation: Volume) -> Filling:
         raise ValueError(f"no cement lies in the body of {model.level}: there is nothing to make a filling of.")
     # hu_on averages up to the voxels of a coarser grid, so that nothing thin falls between them
     here = hu_on(model.volume(model.parts, "label"), Volume(array, saturation.affine, unit="1"))
-    return filled("as simulated", model, 1.0 - here, ml=ml, shell_mm=0.0)
+    return filled("as simulated", model, 1.0 - here.astype(np.float64), ml=ml, shell_mm=0.0)
 
 
 def _in_body(model: BoneModel, field: Volume) -> NDArray[np.float64]:

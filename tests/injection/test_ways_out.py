@@ -21,6 +21,7 @@ from trocar.geometry import Side
 from trocar.injection.accounts import named_apart
 from trocar.injection.cracks import CLEFT_RATIO, LOWER_SHARE, UPPER_SHARE, WALL_SHARE, WALLS
 from trocar.injection.medium import Draw, medium
+from trocar.injection.openings import cortex_of, judged
 from trocar.injection.tracts import equal_radius_mm
 from trocar.injection.walls import ROUTES, endplate_cells, porous_region, skin_of
 from trocar.injection.ways_out import Aetiology, Basis, Route, Shape, WayOut, WaysOut, ways_out
@@ -211,7 +212,7 @@ class TestGaps:
         assert [(w.name, w.route) for w in found] == [(name, route)]
 
     def test_a_small_hole_in_the_middle_of_the_posterior_wall_is_the_foramen(self) -> None:
-        anatomy = with_soft_ball(patient(voxel_mm=(1.0, 0.7, 0.7)), (0.0, 1.0, 0.1), 4.0)
+        anatomy = with_soft_ball(patient(), (0.0, 1.0, 0.1), 4.0)
         found = found_in(anatomy)
         assert [w.route for w in seen(found)] == [Route.EPIDURAL]
         assert seen(found)[0].name == "basivertebral foramen"
@@ -292,14 +293,27 @@ class TestNeedle:
         radius, gap = 1.6, 0.1
         assert np.pi * equal_radius_mm(radius, gap) ** 4 / 8 == pytest.approx(2 * np.pi * radius * gap**3 / 12)
 
-    @pytest.mark.parametrize(("aside_mm", "route"), [(-5.0, Route.EPIDURAL), (5.0, Route.LATERAL)])
+    @pytest.mark.parametrize(
+        ("aside_mm", "route"),
+        [(-5.0, Route.EPIDURAL), (5.0, Route.LATERAL), (-8.0, Route.EPIDURAL), (8.0, Route.LATERAL)],
+    )
     def test_a_path_that_pierces_a_wall_opens_it_for_certain(self, aside_mm: float, route: Route) -> None:
         anatomy = patient()
         path = straight_path(anatomy, Side.LEFT, aside_mm)
         found = ways_out(anatomy, model_of(anatomy), [path], Aetiology.OSTEOPOROTIC)
         pierced = [w for w in seen(found) if w.name.startswith("breach of the left pedicle")]
+        other = Route.LATERAL if route is Route.EPIDURAL else Route.EPIDURAL
         assert route in {w.route for w in pierced}
+        assert other not in {w.route for w in pierced}
         assert all(w.present == 1.0 for w in pierced)
+
+    def test_beside_the_pedicle_the_entry_is_no_breach(self) -> None:
+        """A path that is meant to enter through the lateral wall pierces it, and leaves its tract there."""
+        anatomy = patient()
+        path = replace(straight_path(anatomy, Side.LEFT, 5.0), approach="extrapedicular")
+        found = ways_out(anatomy, model_of(anatomy), [path], Aetiology.OSTEOPOROTIC)
+        assert "breach of the left pedicle to the side" not in {w.name for w in found.ways}
+        assert "along the left needle" in {w.name for w in found.ways}
 
     def test_a_path_in_the_middle_of_its_pedicle_breaches_as_often_as_was_planned(self) -> None:
         anatomy = patient()
@@ -394,6 +408,17 @@ class TestRefusals:
             "frequency alone."
         ]
         assert "3.5 mm is the most" in found.findings[0].because
+
+    def test_a_posterior_wall_that_could_not_be_read_is_told_with_its_share(self) -> None:
+        anatomy = patient()
+        model = model_of(anatomy)
+        cortex = cortex_of(model, anatomy, skin_of(model, anatomy))
+        assert judged(model, cortex) == ()
+        back = cortex.skin.opens_to(Route.EPIDURAL)
+        unread = replace(cortex.walls, peak_hu=np.where(back, np.nan, cortex.walls.peak_hu))
+        (finding,) = judged(model, replace(cortex, walls=unread))
+        assert finding.text.startswith("the posterior wall of L1 could not be judged")
+        assert finding.because == "0 % of it could be read, and 50 % are needed"
 
     def test_a_scan_too_coarse_for_walls_says_so(self) -> None:
         anatomy = patient()

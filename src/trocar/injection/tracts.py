@@ -14,6 +14,7 @@ from trocar.injection.veins import LEAST_RADIUS_VOXELS, from_segment
 from trocar.injection.walls import Skin
 from trocar.mechanics.filling import Mask, index_mm
 from trocar.mechanics.model import BoneModel
+from trocar.planning.access import APPROACHES
 from trocar.planning.robustness import HandError
 from trocar.planning.trajectory import Trajectory
 
@@ -96,12 +97,13 @@ def _outermost(channel: Mask, bearings: Bearings, entry: Vector, tip: Vector) ->
 
 
 def _breaches(model: BoneModel, skin: Skin, bearings: Bearings, trajectory: Trajectory) -> list[WayOut]:
-    own = skin.part == pedicle_part(trajectory.side)
-    beside = np.where(own, _beside(skin, bearings, *path_mm(model, trajectory)), np.inf)
+    beside = _beside(model, skin, bearings, trajectory)
     radius = trajectory.instrument.outer_diameter_mm / 2.0
-    nearest = {r: _nearest(beside, skin, r) for r in TOWARDS}
+    # beside a pedicle the needle enters through the wall there: that hole is its tract
+    routes = [r for r in TOWARDS if r is not Route.LATERAL or _through_pedicle(trajectory)]
+    nearest = {r: _nearest(beside, skin, r) for r in routes}
     spare = {r: float(beside[at] - radius) for r, at in nearest.items() if at is not None}
-    chances = _chances(spare, trajectory)
+    chances = _chances(spare, trajectory, 0.5 * max(bearings.spacing_mm))
     return [
         _breach(model, skin, bearings, trajectory, route, nearest[route], chance)
         for route, chance in chances.items()
@@ -109,14 +111,30 @@ def _breaches(model: BoneModel, skin: Skin, bearings: Bearings, trajectory: Traj
     ]
 
 
-def _beside(skin: Skin, bearings: Bearings, entry: Vector, tip: Vector) -> NDArray[np.float64]:
-    """Distance of each voxel of the skin from the path; infinite beyond its ends, ``(n,)``."""
+def _beside(model: BoneModel, skin: Skin, bearings: Bearings, trajectory: Trajectory) -> NDArray[np.float64]:
+    """Bone between the path and each voxel of its own pedicle's skin, mm ``(n,)``.
+
+    Negative where the path itself runs outside the bone before that wall; infinite beyond its ends and elsewhere.
+    """
+    entry, tip = path_mm(model, trajectory)
     places = bearings.mm(skin.cells) + 0.5 * min(bearings.spacing_mm) * skin.outward
     length = max(float(np.linalg.norm(tip - entry)), 1e-9)
     way = (tip - entry) / length
     along = (places - entry) @ way
-    away = np.linalg.norm(places - entry - along[:, None] * way, axis=1)
-    return np.where((along > 0.0) & (along < length), away, np.inf)
+    feet = entry + along[:, None] * way
+    passed = ((feet - places) * skin.outward).sum(axis=1) > 0.0
+    away = np.linalg.norm(places - feet, axis=1) * np.where(passed & ~_in_bone(model, feet), -1.0, 1.0)
+    own = skin.part == pedicle_part(trajectory.side)
+    return np.where(own & (along > 0.0) & (along < length), away, np.inf)
+
+
+def _in_bone(model: BoneModel, places_mm: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether places (mm from the box's corner, ``(n, 3)``) lie in a voxel of bone."""
+    cells = np.floor(places_mm / np.asarray(model.solid.spacing_mm)).astype(int)
+    inside = np.all((cells >= 0) & (cells < model.solid.shape), axis=1)
+    out = np.zeros(len(cells), bool)
+    out[inside] = model.solid.filled[tuple(cells[inside].T)]
+    return out
 
 
 def _nearest(beside: NDArray[np.float64], skin: Skin, route: Route) -> int | None:
@@ -126,8 +144,13 @@ def _nearest(beside: NDArray[np.float64], skin: Skin, route: Route) -> int | Non
     return at if np.isfinite(away[at]) else None
 
 
-def _chances(spare_mm: dict[Route, float], trajectory: Trajectory) -> dict[Route, float]:
-    """How likely each wall is breached: certain where the cannula itself passes it.
+def _through_pedicle(trajectory: Trajectory) -> bool:
+    """Whether its approach keeps the needle within the pedicle; one of an unknown name is taken to."""
+    return {a.name: a.through_pedicle for a in APPROACHES}.get(trajectory.approach, True)
+
+
+def _chances(spare_mm: dict[Route, float], trajectory: Trajectory, known_to_mm: float) -> dict[Route, float]:
+    """How likely each wall is breached: certain where the cannula itself passes it by more than the grid can err.
 
     The breach probability of the path is shared out by how likely a hand error as large as each wall's spare bone is.
     """
@@ -136,7 +159,7 @@ def _chances(spare_mm: dict[Route, float], trajectory: Trajectory) -> dict[Route
     whole = sum(tail.values())
     measured = trajectory.breach_probability.value if trajectory.breach_probability is not None else 0.0
     shared = {r: measured * t / whole if whole > 0.0 else 0.0 for r, t in tail.items()}
-    return {r: 1.0 if spare_mm[r] < 0.0 else p for r, p in shared.items()}
+    return {r: 1.0 if spare_mm[r] < -known_to_mm else p for r, p in shared.items()}
 
 
 def _breach(

@@ -46,7 +46,7 @@ def injection_picture(series: Series) -> bytes:
     shown = [(head, lines) for head, lines in shown if lines]
     width = 0.95 / len(shown)
     for n, (head, lines) in enumerate(shown):
-        axes = figure.add_axes((0.045 + n * width, 0.15, width - 0.06, 0.68))
+        axes = figure.add_axes((0.045 + n * width, 0.15, width - 0.06, 0.65))
         for (name, words), (colour, dashes) in zip(lines.items(), PENS, strict=False):
             axes.plot(seconds, _numbers(series, name), color=colour, ls=_style(dashes), lw=1.5, label=words)
         axes.set(xlim=(0.0, float(seconds[-1])), ylim=(0.0, None))

@@ -42,13 +42,13 @@ _SIDES = (
 
 
 def pictures(simulation: Simulation) -> Iterable[Picture]:
-    """Fill on planes, risk, rates, reach, pressure, setting and heat: as far as the simulation has them."""
+    """Rates, fill on planes, risk, reach, pressure, setting and heat: as far as the simulation has them."""
     placed = simulation.plan.images is not None and bool(simulation.plan.options)
-    if placed and "cement_arrival" in simulation.volumes and simulation.volumes["cement_arrival"].array.any():
-        yield _fill(simulation)
     found = leaks(simulation.measures)
     if any(leak.probability for leak in found):
         yield _rates(found)
+    if placed and "cement_arrival" in simulation.volumes and simulation.volumes["cement_arrival"].array.any():
+        yield _fill(simulation)
     if simulation.series.get("leak_risk"):
         yield _risk(simulation)
     if placed and "cement_reach" in simulation.volumes:

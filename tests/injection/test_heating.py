@@ -353,6 +353,12 @@ class TestEdges:
         got = heating(site(), content, np.full(content.shape, AGE_S), LOW)
         assert [f.severity for f in got.findings()] == [Severity.STOP]
 
+    def test_steps_are_no_longer_than_heat_bears(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As in small voxels."""
+        monkeypatch.setattr("trocar.physics.heat.LONGEST", 0.02)
+        got = heating(site(), filled(2.0), np.full(site().tissue.shape, AGE_S), LOW, duration_s=8.0)
+        assert np.diff(got.time_s).max() < 1.0
+
     def test_a_cure_that_is_no_number_is_no_success(self) -> None:
         class Broken:
             name, heat_j_per_mm3, adiabatic_rise_c = "broken", 0.2, 100.0

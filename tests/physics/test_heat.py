@@ -151,7 +151,7 @@ class TestClosedForms:
         faces: list[Any] = [(None, None)] * 3
         faces[axis] = (37.0, 37.0)
         box = medium(tuple(shape), tuple(spacing), perfusion=PERFUSION, faces_c=tuple(faces))
-        got = run(Heat(box, 1.0, np.float64), np.full(shape, 37.0), 120, q).ravel() - 37.0
+        got = run(Heat(box, 0.5, np.float64), np.full(shape, 37.0), 240, q).ravel() - 37.0
         x, exact = middles(n, length / n), np.zeros(n)
         for m in range(1, 200, 2):
             beta = ALPHA * (m * math.pi / length) ** 2 + PERFUSION / CAPACITY
@@ -183,31 +183,25 @@ class TestOrderInTime:
         assert fine < 0.02
         assert math.log2(coarse / fine) == pytest.approx(2.0, abs=0.2)
 
-    def uneven(self, seed: int) -> HeatMedium:
-        """Voxels of two conductivities, a thousand to one, and of any capacity."""
+    def growth(self, seed: int, steps: float) -> float:
+        """The most that ``steps`` longest steps in one make of any temperature in a small, most uneven medium."""
         rng = np.random.default_rng(seed)
-        conductivity = np.where(rng.random((6, 6, 6)) < (0.05, 0.2, 0.5, 0.8)[seed % 4], 1.0, 1e-3)
-        faces = ((37.0, None), (None, None), (None, None))
-        return medium(
-            (6, 6, 6), conductivity=conductivity, capacity=CAPACITY * rng.uniform(0.4, 1.2, (6, 6, 6)), faces_c=faces
-        )
+        shape = (int(rng.integers(2, 5)), int(rng.integers(2, 5)), int(rng.integers(2, 5)))
+        conductivity = np.where(rng.random(shape) < rng.uniform(0.1, 0.9), 10.0 ** rng.uniform(-3.0, 0.0), 1.0)
+        capacity = 1e-3 * 10.0 ** rng.uniform(0.0, rng.uniform(0.0, 2.0), shape)
+        box = medium(shape, conductivity=conductivity, capacity=capacity, faces_c=INSULATED)
+        heat, one = Heat(box, steps * longest_step_s(box), np.float64), np.eye(box.capacity_j_per_mm3_k.size)
+        after = [heat.advance(37.0 + column.reshape(shape)).ravel() - 37.0 for column in one]
+        return float(np.abs(np.linalg.eigvals(np.array(after))).max())
 
-    @pytest.mark.parametrize("seed", range(8))
-    def test_the_longest_step_stays_bounded_in_the_most_uneven_medium(self, seed: int) -> None:
-        box = self.uneven(seed)
-        heat = Heat(box, longest_step_s(box), np.float64)
-        start = 37.0 + np.random.default_rng(9).uniform(-1.0, 1.0, (6, 6, 6))
-        sizes = [float(np.abs(run(heat, start, n) - 37.0).max()) for n in (0, 200, 400)]
-        assert sizes[0] > sizes[1] > sizes[2]
+    def test_no_temperature_grows_in_the_longest_step(self) -> None:
+        assert max(self.growth(seed, 1.0) for seed in range(300)) < 1.0 + 1e-9
 
-    def test_steps_four_times_as_long_may_not(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        boxes = [self.uneven(seed) for seed in range(8)]
+    def test_in_steps_four_times_as_long_some_may(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(ValueError, match=r"dt_s=.* is too long for this medium: at most"):
-            Heat(boxes[0], 4.0 * longest_step_s(boxes[0]))
+            self.growth(0, 4.0)
         monkeypatch.setattr("trocar.physics.heat.LONGEST", 4.0 * LONGEST)
-        start = 37.0 + np.random.default_rng(9).uniform(-1.0, 1.0, (6, 6, 6))
-        ends = [run(Heat(box, longest_step_s(box), np.float64), start, 300) for box in boxes]
-        assert max(float(np.abs(end - 37.0).max()) for end in ends) > 100.0
+        assert max(self.growth(seed, 1.0) for seed in range(300)) > 1.5
 
 
 class TestConservation:
@@ -216,7 +210,7 @@ class TestConservation:
         capacity, conductivity = rng.uniform(1e-3, 4e-3, (2, 9, 8, 7)) * [[[[1.0]]], [[[0.1]]]]
         box = medium((9, 8, 7), (1.0, 0.7, 1.3), capacity=capacity, conductivity=conductivity, faces_c=INSULATED)
         source = rng.uniform(0.0, 1e-3, (9, 8, 7))
-        got = run(Heat(box, 5.0, np.float64), np.full((9, 8, 7), 37.0), 60, source)
+        got = run(Heat(box, 2.0, np.float64), np.full((9, 8, 7), 37.0), 150, source)
         assert np.sum(capacity * (got - 37.0)) == pytest.approx(300.0 * source.sum(), rel=1e-12)
 
     def test_single_precision_holds_it_to_a_part_in_a_hundred_thousand(self) -> None:

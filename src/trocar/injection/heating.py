@@ -23,7 +23,7 @@ from trocar.injection.heat_site import NERVES, HeatSite, Region
 from trocar.measure import Finding, Measure, Range, Severity, Status
 from trocar.mechanics.filling import Mask
 from trocar.physics.cement import Cement
-from trocar.physics.heat import BLOOD_C, Heat
+from trocar.physics.heat import BLOOD_C, Heat, longest_step_s
 from trocar.physics.tissues import CEMENT
 
 #: How long curing is followed after the injection, s: by then all cements here have set and most of the heat is gone.
@@ -149,7 +149,8 @@ def heating(
     lump = _Lump(cement, share, age)
     warm = BLOOD_C + (start_c - BLOOD_C) * share * CEMENT.capacity_j_per_mm3_k / medium.capacity_j_per_mm3_k
     record = _Record(site, warm, share < FULL_SHARE)
-    heats = {quiet: Heat(medium, step_s * (QUIET_STEPS if quiet else 1.0)) for quiet in (False, True)}
+    longest = longest_step_s(medium)
+    heats = {quiet: Heat(medium, min(step_s * (QUIET_STEPS if quiet else 1.0), longest)) for quiet in (False, True)}
     while record.time_s < duration_s:
         heat = heats[lump.fastest_c_per_s(record.temperature) < QUIET_C_PER_S]
         record.add(heat.advance(record.temperature, lump.cure(record.temperature, heat.dt_s)), heat.dt_s)

@@ -156,7 +156,7 @@ def _routes(model: BoneModel, anatomy: Anatomy, cells: Ints, outward: Floats, pa
     route = _by_what_lies_before(model, anatomy, cells, outward)
     disc = _is_endplate(model, cells, outward)
     route = np.where(disc, ROUTES.index(Route.DISC), route)
-    faced = _by_facing(outward, np.isin(part, [int(p) for p in PEDICLES]))
+    faced = by_facing(outward, np.isin(part, [int(p) for p in PEDICLES]))
     route = np.where(route < 0, faced, route)
     return _from_neighbours(route, cells * np.asarray(model.solid.spacing_mm))
 
@@ -200,7 +200,7 @@ def _first_in(masks: list[Volume], rows: Floats, steps: Floats) -> Floats:
     return first
 
 
-def _by_facing(outward: Floats, pedicle: NDArray[np.bool_]) -> Ints:
+def by_facing(outward: Floats, pedicle: NDArray[np.bool_]) -> Ints:
     """Front, side or foramen by the way a wall faces; -1 where it faces up or down.
 
     Beside the canal a body's wall that faces backwards, and a pedicle's that faces up or down, bound a root foramen.

@@ -27,8 +27,8 @@ from trocar.physics import heat_sweeps
 BLOOD_C = 37.0
 #: Share of a step that is taken implicitly: one half is second order, and the least that stays bounded.
 IMPLICIT = 0.5
-#: Longest step in units of ``spacing^2 / diffusivity``. Found by trial: of many small random media, conductivities up to
-#: 1000 to 1 and capacities up to 100 to 1, none was found in which a temperature grows; at 3 there are some.
+#: Longest step in units of ``spacing^2 / diffusivity``. Found by trial: of many small random media, conductivities up
+#: to 1000 to 1 and capacities up to 100 to 1, none was found in which a temperature grows; at 3 there are some.
 LONGEST = 2.0
 #: Below and above this temperature a degree changes the rate of damage four times and two times.
 #: Sapareto & Dewey, Int J Radiat Oncol Biol Phys 10:787 (1984).

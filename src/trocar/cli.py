@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from trocar.io.run_folder import RunFolder
     from trocar.mechanics.answers import Loaded
     from trocar.physics.solid import Boundary, Solid
-    from trocar.procedures.bone_access import BoneAccess
+    from trocar.procedures.cement_access import CementAccess
     from trocar.treatment import Option, Plan, Procedure, Simulation
 
 NOTICE = "Research software, not a medical device: do not base a treatment on it."
@@ -600,18 +600,18 @@ def peer_writer(out: Path) -> Callable[[Solid, Boundary, Path], Path]:
     raise click.UsageError(f"{out.name!r} ends in neither .inp (CalculiX) nor .h5 (ParOSol).")
 
 
-def with_bone(procedure: Procedure, cement: bool) -> BoneAccess:
+def with_bone(procedure: Procedure, cement: bool) -> CementAccess:
     """The procedure, if it has a model of the bone, and of its cement if asked for; another is a usage error."""
-    from trocar.procedures.bone_access import BoneAccess
+    from trocar.procedures.cement_access import CementAccess
 
-    if not isinstance(procedure, BoneAccess):
+    if not isinstance(procedure, CementAccess):
         raise click.UsageError(f"{procedure.name or type(procedure).__name__} has no model of the bone to export.")
-    if cement and type(procedure).filling is BoneAccess.filling:
+    if cement and type(procedure).filling is CementAccess.filling:
         raise click.UsageError(f"--cement: where the cement of a {procedure.name} lies is known once it is simulated.")
     return procedure
 
 
-def loaded_vertebra(procedure: BoneAccess, plan: Plan, cement: bool) -> Loaded:
+def loaded_vertebra(procedure: CementAccess, plan: Plan, cement: bool) -> Loaded:
     """The planned vertebra between PMMA caps under axial compression, solved, with its cement if asked for."""
     from trocar.measure import Status
     from trocar.mechanics.answers import press

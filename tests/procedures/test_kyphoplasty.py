@@ -43,7 +43,8 @@ def patient(fracture: str = "wedge", mirror: bool = False) -> Anatomy:
 
 @cache
 def planned(fracture: str = "wedge", mirror: bool = False, **asked: object) -> Plan:
-    procedure = Kyphoplasty(level=Level.L1, model_voxel_mm=2.0, **asked)  # type: ignore[arg-type]
+    asked = {"model_voxel_mm": 2.0, "leak_runs": "0", **asked}
+    procedure = Kyphoplasty(level=Level.L1, **asked)  # type: ignore[arg-type]
     return trocar.plan(patient(fracture, mirror), procedure)
 
 
@@ -150,7 +151,7 @@ def test_the_pressure_is_what_gauges_show_in_weak_bone() -> None:
 def test_a_body_that_lost_nothing_has_nothing_to_regain() -> None:
     plan, found = planned("none", balloons="one"), simulated("none", balloons="one")
     assert "no height to give back" in "".join(f.text for f in plan.findings)
-    assert not any("published" in m.name for m in found.measures)
+    assert not any("published" in m.name and not m.name.startswith("leak") for m in found.measures)
     gained = measure(found, "anterior_height_inflated").value - measure(found, "anterior_height_before").value
     assert abs(gained) < 0.3
 
@@ -176,14 +177,19 @@ def test_a_limit_that_only_another_law_reaches_is_told() -> None:
     assert "watch the gauge" not in told(min(1.1 * pressure.high, 2.76))
 
 
+def in_the_mirror(name: str) -> str:
+    """The name of the same measure on the other side."""
+    return "left".join(part.replace("left", "right") for part in name.split("right"))
+
+
 def test_left_mirrors_right() -> None:
     left = simulated(side="left", approach="extrapedicular")
     right = simulated(side="right", approach="extrapedicular", mirror=True)
     for a in left.measures:
-        if a.name.startswith("tilt_left"):
-            assert measure(right, a.name).value == pytest.approx(-a.value, rel=0.1, abs=0.005), a.name
+        if a.name.startswith(("tilt_left", "cement_off_centre_left")):
+            assert measure(right, a.name).value == pytest.approx(-a.value, rel=0.1, abs=0.01), a.name
             continue
-        b = measure(right, a.name if a.name.startswith("tilt") else a.name.replace("left_", "right_"))
+        b = measure(right, a.name if a.name.startswith("tilt") else in_the_mirror(a.name))
         assert b.value == pytest.approx(a.value, rel=0.02, abs=0.02), a.name
 
 
@@ -192,7 +198,7 @@ def test_cement_fills_the_cavity_first_and_makes_the_body_stiffer() -> None:
     cavity = found.volumes["cavity"].onto(found.volumes["cement"]).array.astype(bool)
     cement = found.volumes["cement"].array.astype(bool)
     assert cement[cavity].mean() > 0.95
-    assert measure(found, "fill_share").value == pytest.approx(15.0, abs=0.1)
+    assert measure(found, "fill_share").value == pytest.approx(15.0, abs=0.5)
     assert measure(found, "stiffness_augmented").value > 1.05 * measure(found, "stiffness_fractured").value
 
 
@@ -247,7 +253,7 @@ def test_an_unbroken_vertebra_of_a_real_scan(shared_data: Path) -> None:
     ct = trocar.read_ct(shared_data / "lidc0001" / "lidc0001_lower_dicom.zip")
     mask = shared_data / "lidc0001" / "lidc0001_lower_totalseg_mask.nii.gz"
     anatomy = trocar.read_anatomy(mask, on=ct, scheme="totalseg-v2")
-    found = trocar.simulate(trocar.plan(anatomy, Kyphoplasty(level=Level.T11)))
+    found = trocar.simulate(trocar.plan(anatomy, Kyphoplasty(level=Level.T11, leak_runs="0")))
     (pressure,) = (m for m in found.measures if m.name.endswith("balloon_pressure"))
     assert 80.0 < pressure.value / PSI_MPA < 400.0
     assert 1.0 < measure(found, "cavity_volume").value <= 4.0

@@ -37,7 +37,7 @@ def patient(kind: str = SOUND, mirror: bool = False) -> Anatomy:
 
 
 def planned(kind: str = SOUND, mirror: bool = False, **fields: object) -> Plan:
-    asked = {"model_voxel_mm": 2.0, "compare_fillings": "no", **fields}
+    asked = {"model_voxel_mm": 2.0, "compare_fillings": "no", "leak_runs": "0", **fields}
     return trocar.plan(patient(kind, mirror), Vertebroplasty(level=Level.L1, **asked))  # type: ignore[arg-type]
 
 
@@ -64,8 +64,9 @@ def test_cement_gives_the_vertebra_stiffness_and_strength_by_every_criterion() -
 def test_the_planned_volume_lies_about_the_planned_tip() -> None:
     found = simulated(cement_volume_ml=3.0)
     cement = found.volumes["cement"]
-    assert value(found, "cement_volume") == pytest.approx(3.0, abs=0.008)
-    assert cement.array.sum() * 0.008 == pytest.approx(3.0, abs=0.008)
+    assert value(found, "cement_volume") == pytest.approx(3.0 - sum(found.series["leaks"]["leaked_ml"]), abs=0.06)
+    # it soaks bone: the bone itself takes its share of the room
+    assert 1.0 < cement.array.sum() * 0.008 / value(found, "cement_volume") < 1.3
     tip = found.plan.best.trajectories[0].target_mm
     assert cement.sample(tip[None], outside=0, order=0)[0] == 1
 
@@ -87,10 +88,15 @@ def test_a_fracture_is_weak_before_the_cement_and_the_reader_is_told() -> None:
 def test_other_fillings_are_compared_when_asked_for() -> None:
     assert "sweep" not in simulated().series
     sweep = simulated(compare_fillings="yes").series["sweep"]
-    assert list(dict.fromkeys(sweep["place"])) == ["central", "one-sided, left", "one-sided, right", "two-sided"]
+    places = list(dict.fromkeys(sweep["place"]))
+    assert {p.split(",")[0] for p in places} == {"one-sided", "two-sided"}
+    assert places[0] == simulated().plan.best.name
     assert len({len(column) for column in sweep.values()}) == 1
-    central = np.array(sweep["stiffness_n_per_mm"])[np.array(sweep["place"]) == "central"]
-    assert np.all(np.diff(central) > 0.0)
+    for place in places:
+        own = np.array(sweep["place"]) == place
+        assert own.sum() > 2
+        assert np.all(np.diff(np.array(sweep["fill_percent"])[own]) > 0.0)
+        assert np.all(np.diff(np.array(sweep["stiffness_n_per_mm"])[own]) > 0.0)
 
 
 def test_mirrored_patient_mirrored_answer() -> None:
@@ -107,11 +113,6 @@ def test_every_number_names_its_ends_and_its_law() -> None:
         method = measure(simulated(), name).method
         assert "PMMA caps" in method
         assert "kopperdahl-2002-power" in method
-
-
-def test_more_cement_than_the_body_holds_is_refused_with_what_it_holds() -> None:
-    with pytest.raises(ValueError, match=r"15\.00 ml do not fit: the body of L1 \([\d.]+ ml\) holds up to [\d.]+ ml"):
-        simulated(SOUND, cement_volume_ml=15.0)
 
 
 def test_a_solve_that_does_not_converge_is_an_error_that_carries_what_there_is(

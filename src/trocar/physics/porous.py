@@ -26,6 +26,9 @@ from trocar.physics.opening import Opening, opening
 STEPS = 40
 #: How far the pressure is solved: the residual of a step over what is pushed in.
 TOLERANCE = 1e-6
+#: What a way that lets only the first fluid through still conducts once the other has reached it: next to nothing, but
+#: enough for the pressure of what it encloses to be known.
+SEALED = 1e-6
 #: A cell counts as reached from this share of its pores on.
 HALF = 0.5
 
@@ -246,7 +249,7 @@ class _Flow:
         )
 
     def _thicken(self) -> None:
-        """The viscosity of every cell: both fluids in series, the injectate at its age and shear."""
+        """The viscosity of every cell: both fluids in series, the injectate at its mean age and own shear."""
         here = self.content > 0.0
         self.viscosity.fill(self.resident_pa_s)
         if not here.any():
@@ -254,7 +257,7 @@ class _Flow:
         speeds(self.faces, self.pressure, self.content, self.spacing, self.speed)
         pores = self.mean_permeability[here], self.medium.porosity[here]
         shear = shear_rate_per_s(self.speed[here], *pores, self.injectate.shear_index)
-        age = self.aged[here] / self.content[here]
+        age = np.full(shear.shape, self.aged.sum() / self.content.sum())
         full = np.minimum(self.content[here] / self.room[here], 1.0)
         own = self.injectate.viscosity_pa_s(age, shear)
         self.viscosity[here] = full * own + (1.0 - full) * self.resident_pa_s
@@ -339,7 +342,7 @@ class _Ways:
         length = np.bincount(self.outlet, self.left_mm3)[self.outlet] / (np.pi * self.bore_mm**2)
         beyond = 8.0 * self.beside * length / (np.pi * self.bore_mm**4)
         free = 1.0 - np.minimum(content.reshape(-1)[self.cells] / room.reshape(-1)[self.cells], 1.0)
-        return np.where(self.passes, 1.0, free) / (mu * (1.0 / self.conductance_mm3 + beyond))
+        return np.where(self.passes, 1.0, np.maximum(free, SEALED)) / (mu * (1.0 / self.conductance_mm3 + beyond))
 
 
 def _check(medium: Medium, strokes: Sequence[Stroke], **positive: float) -> None:

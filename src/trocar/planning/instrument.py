@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from trocar.measure import Range
 
 #: Nominal outer diameters, mm, Birmingham gauge (needle gauge table; brands deviate, so it stays editable).
@@ -36,6 +38,15 @@ class Needle:
     def radius_mm(self) -> float:
         """Half the outer diameter."""
         return self.outer_diameter_mm / 2.0
+
+    @property
+    def bore_mm(self) -> float:
+        """Inner diameter: its gauge's, or what gauges as thick have."""
+        if self.gauge in INNER_DIAMETER_MM:
+            return INNER_DIAMETER_MM[self.gauge]
+        outer = np.array(sorted(OUTER_DIAMETER_MM.values()))
+        share = np.array([INNER_DIAMETER_MM[g] / OUTER_DIAMETER_MM[g] for g in sorted(OUTER_DIAMETER_MM, reverse=True)])
+        return self.outer_diameter_mm * float(np.interp(self.outer_diameter_mm, outer, share))
 
     @classmethod
     def of_gauge(cls, gauge: int, length_mm: float = DEFAULT_LENGTH_MM) -> Needle:

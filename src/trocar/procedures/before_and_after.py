@@ -60,7 +60,7 @@ class BeforeAndAfter:
     @property
     def measures(self) -> tuple[Measure, ...]:
         """The cement, the bone it goes into, and every answer."""
-        return (*_cement(self.filling), *_density(self.model), *self.found.measures)
+        return (_soaked(self.filling), *_density(self.model), *self.found.measures)
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -98,12 +98,9 @@ def _crushed_share(heights: Heights) -> float:
     return min(lost, MOST_CRUSHED) if lost >= LEAST_CRUSHED else CRUSHED_SHARE
 
 
-def _cement(filling: Filling) -> tuple[Measure, Measure]:
-    how = f"Cement {filling.name}, {filling.shell_mm:g} mm or more under the surface of the body: a shape, not a flow."
-    return (
-        Measure("cement_volume", filling.ml, "mL", method=how),
-        Measure("fill_share", filling.percent, "%", method="Of the volume of the vertebral body."),
-    )
+def _soaked(filling: Filling) -> Measure:
+    how = "Bone that cement soaks, of the volume of the vertebral body, as it is loaded."
+    return Measure("cement_loaded", filling.percent, "%", method=how)
 
 
 def _density(model: BoneModel) -> tuple[Measure, ...]:

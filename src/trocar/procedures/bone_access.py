@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from trocar.anatomy.bone import Calibration
-from trocar.anatomy.levels import Level
 from trocar.anatomy.patient import Anatomy
-from trocar.anatomy.vertebra import Vertebra
 from trocar.geometry import Side
 from trocar.measure import Finding, Measure, Severity
-from trocar.mechanics.filling import SHELL_MM, Filling, body_of, deeper
 from trocar.mechanics.model import SPACING, BoneModel, Ends, bone_model
 from trocar.physics.materials import DEFAULT_LAW, LAWS
 from trocar.planning.access import (
@@ -35,9 +30,6 @@ from trocar.treatment import Option, Plan, Procedure, choice, quantity
 
 _THROUGH, _BESIDE = TRANSPEDICULAR.margins, EXTRAPEDICULAR.margins
 
-#: Cement unless a volume is asked for, as a share of the body: stiffness and strength come back at 14 to 16 %
-#: (Liebschner 2001, Molloy 2003; from memory, unverified).
-USUAL_FILL = 0.15
 #: A breach chance above this is worth a caution. Our judgement: one in ten.
 BREACH_CAUTION = 0.10
 
@@ -80,9 +72,6 @@ class BoneAccess(Procedure):
     )
     grid_pitch_mm: float = quantity(10.0, 2.0, 50.0, "mm", "Distance between the wires of the skin grid.")
     skin_cut_mm: float = quantity(15.0, 2.0, 40.0, "mm", "Length of the transverse skin cut.")
-    cement_volume_ml: float = quantity(
-        0.0, 0.0, 15.0, "mL", "Cement to put in, all paths together; 0 takes 15 % of the body."
-    )
     bone_law: str = choice(DEFAULT_LAW.name, tuple(LAWS), "Simulation: law from bone density to stiffness.")
     model_voxel_mm: float = quantity(1.0, SPACING.low, SPACING.high, "mm", "Simulation: voxel of the bone model.")
 
@@ -114,25 +103,8 @@ class BoneAccess(Procedure):
         return mark_of(trajectory, anatomy, position, SkinGrid(self.grid_pitch_mm), self.skin_cut_mm)
 
     def review(self, anatomy: Anatomy, options: tuple[Option, ...]) -> tuple[Finding, ...]:
-        """Concerns about the labels, the best option and the cement."""
-        room = room_ml(anatomy.vertebra(self.level))
-        return (
-            *_unchecked(self.not_checked(anatomy)),
-            *_uncertain_hand(options[0]),
-            *_too_much(self.level, self.cement_volume_ml, room),
-        )
-
-    def cement_ml(self, model: BoneModel) -> float:
-        """The cement to put in: what was asked for, or the usual share of the body."""
-        whole = float(body_of(model).sum()) * model.solid.voxel_mm3 / 1000.0
-        return self.cement_volume_ml or USUAL_FILL * whole
-
-    def filling(self, model: BoneModel, plan: Plan) -> Filling | None:
-        """Where the planned cement lies in a model of the planned vertebra; None where only a simulation can say.
-
-        Raises ``ValueError`` for more cement than the body holds.
-        """
-        return None
+        """Concerns about the labels and the best option."""
+        return (*_unchecked(self.not_checked(anatomy)), *_uncertain_hand(options[0]))
 
     def bone(self, plan: Plan, ends: Ends, calibration: Calibration | None = None) -> BoneModel:
         """The planned vertebra as a solid, as this procedure's simulation sees it."""
@@ -173,19 +145,6 @@ class BoneAccess(Procedure):
         if self.outer_diameter_mm:
             return Needle(self.outer_diameter_mm, self.needle_length_mm, None, f"{self.outer_diameter_mm:g} mm needle")
         return None if self.gauge == "auto" else Needle.of_gauge(int(self.gauge), self.needle_length_mm)
-
-
-def room_ml(vertebra: Vertebra) -> float:
-    """What the body holds inside the shell that cement keeps from."""
-    body = vertebra.body
-    return float(deeper(body.array, body.spacing_mm, SHELL_MM).sum() * np.prod(body.spacing_mm)) / 1000.0
-
-
-def _too_much(level: Level, asked_ml: float, room_ml: float) -> tuple[Finding, ...]:
-    if asked_ml <= room_ml:
-        return ()
-    text = f"{asked_ml:.1f} mL of cement do not fit: the body of {level} holds about {room_ml:.1f} mL."
-    return (Finding(Severity.STOP, text, f"inside a shell of {SHELL_MM:g} mm; ask for less"),)
 
 
 def _option(found: Choice) -> Option:

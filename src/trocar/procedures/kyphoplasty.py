@@ -15,14 +15,14 @@ from trocar.measure import Finding, Measure, Range, Severity, Status
 from trocar.mechanics.balloon import Inflation, Stop, inflate
 from trocar.mechanics.balloon_place import Placed, room_measures
 from trocar.mechanics.endplate_lift import lift
-from trocar.mechanics.filling import about_cavity
 from trocar.mechanics.model import Ends
 from trocar.mechanics.reduction import angle_measures, cavity_measure, filling_measures, height_measures, lost_mm
 from trocar.planning.candidates import TargetZone
 from trocar.planning.instrument import BALLOONS, PSI_MPA, Balloon, Needle
 from trocar.planning.ranking import STEADY
 from trocar.procedures.before_and_after import BeforeAndAfter
-from trocar.procedures.bone_access import BoneAccess
+from trocar.procedures.cement_access import CementAccess
+from trocar.procedures.cemented import Cemented
 from trocar.treatment import Means, Option, Plan, Simulation, choice, quantity
 
 #: The far end of a balloon belongs further in front and nearer the midline than a needle's tip: its middle lies half
@@ -33,7 +33,7 @@ LEAST_SHARE = 0.75
 
 
 @dataclass(frozen=True)
-class Kyphoplasty(BoneAccess):
+class Kyphoplasty(CementAccess):
     """A balloon on either side makes a cavity and lifts the endplates; cement fills the cavity afterwards.
 
     The path ends at the far tip of the balloon, the working cannula one balloon's length before it. Two balloons are
@@ -93,7 +93,7 @@ class Kyphoplasty(BoneAccess):
         return (*told, Finding(Severity.NOTE, text, "heights against its own posterior wall and the neighbours'"))
 
     def simulate(self, plan: Plan, means: Means) -> Simulation:
-        """Fill the balloons of the best option, lift the endplates, empty them again, and load what cement makes of it.
+        """Fill the balloons of the best option, lift the endplates, empty them, push in cement, and load the outcome.
 
         The vertebra is loaded in the shape that CT shows. Raises ``ValueError`` for more cement than its body holds.
         """
@@ -130,16 +130,27 @@ class Kyphoplasty(BoneAccess):
         cavity = cavity_measure(inflations, raised)
         regained = height_measures(vertebra, raised, lost) + angle_measures(vertebra, raised)
         capped = self.bone(plan, Ends.CAPS, line)
-        room = volumes["cavity"].onto(capped.volume(capped.parts, "label")).array.astype(bool)
-        filling = about_cavity(capped, room, ml=self.cement_ml(capped))
-        loaded = BeforeAndAfter.of(vertebra, capped, filling, means.progress)
+        cement_ml = self.cement_ml(capped)
+        cemented = Cemented.of(self, plan, cement_ml, means, line, volumes["cavity"])
+        flowed = cemented.simulation()
+        found = replace(
+            found,
+            status=_first(raised.status, flowed.status),
+            volumes={**volumes, **flowed.volumes},
+            series={**found.series, **flowed.series},
+            measures=(*found.measures, cavity, *regained, *flowed.measures),
+            findings=(*found.findings, *_cement(cement_ml, cavity), *flowed.findings),
+        )
+        if not cemented.holds:
+            return found
+        loaded = BeforeAndAfter.of(vertebra, capped, cemented.filling(capped), means.progress)
         return replace(
             found,
-            status=raised.status if raised.status is not Status.SUCCESS else loaded.status,
-            volumes={**volumes, **loaded.volumes},
+            status=_first(found.status, loaded.status),
+            volumes={**loaded.volumes, **found.volumes},
             series={**found.series, "section": loaded.found.sections()},
-            measures=(*found.measures, cavity, *regained, *loaded.measures),
-            findings=(*found.findings, *_cement(self.cement_ml(capped), cavity), *loaded.findings),
+            measures=(*loaded.measures, *found.measures),
+            findings=tuple(dict.fromkeys((*found.findings, *loaded.findings))),
         )
 
     def _ways(self, anatomy: Anatomy) -> tuple[Option, ...]:
@@ -249,3 +260,8 @@ def _cement(cement_ml: float, cavity: Measure) -> tuple[Finding, ...]:
         return (Finding(Severity.CAUTION, text, cavity.method),)
     text = f"The cavity takes {cavity.value:.1f} of {cement_ml:.1f} mL of cement: the rest soaks the bone around it."
     return (Finding(Severity.NOTE, text, cavity.method),)
+
+
+def _first(*endings: Status) -> Status:
+    """The first of several endings that is no success."""
+    return next((s for s in endings if s is not Status.SUCCESS), Status.SUCCESS)

@@ -3,37 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from trocar.anatomy.bone import calibrated
 from trocar.anatomy.levels import neighbours
+from trocar.injection.goals import simulated_filling
+from trocar.injection.nominal import nominal
 from trocar.measure import Finding, Measure, Severity, Status
-from trocar.mechanics.filling import Filling, about_tips
+from trocar.mechanics.filling import Filling
 from trocar.mechanics.model import BoneModel, Ends
 from trocar.mechanics.scenario import Scenario, augmented
 from trocar.mechanics.segment import load_transfer, segment_model
-from trocar.mechanics.sweep import Sweep, fillings, sweep
+from trocar.mechanics.sweep import Sweep, sweep
 from trocar.procedures.before_and_after import BeforeAndAfter
-from trocar.procedures.bone_access import BoneAccess
+from trocar.procedures.cement_access import CementAccess
+from trocar.procedures.cemented import Cemented
 from trocar.treatment import Means, Plan, Progress, Simulation, choice
 
 #: Voxel of a model of two vertebrae and their disc, at least.
 SEGMENT_VOXEL_MM = 1.5
-#: Fillings that are compared with the planned one, percent of the body's volume.
-COMPARED_PERCENT = (5.0, 10.0, 15.0, 20.0, 25.0)
 
 
 @dataclass(frozen=True)
-class Vertebroplasty(BoneAccess):
+class Vertebroplasty(CementAccess):
     """Cement through a needle; one-sided to the centre of the body where that can be reached.
 
     Lumbar vertebrae are entered through the pedicle, thoracic ones beside it, between rib and
     transverse process. The target is the anterior-middle third of the body at the midline. Both
     sides and the two-sided plan are offered as ranked alternatives.
 
-    The simulation loads the vertebra along its axis before and after the planned volume of cement lies about the
-    needle's tip, and tells stiffness, strength by three criteria, who carries the load, and whether it tilts. Where the
-    body has a lesion or a graded fracture, what those took comes first.
+    The simulation pushes the planned cement through the needle into the marrow: how it spreads, what pressure that
+    takes, by which ways it leaks and how often, how warm it gets. Then it loads the vertebra along its axis before and
+    after that cement, and tells stiffness, strength by three criteria, who carries the load, and whether it tilts.
+    Where the body has a lesion or a graded fracture, what those took comes first.
     """
 
     name: ClassVar[str] = "vertebroplasty"
@@ -51,31 +54,44 @@ class Vertebroplasty(BoneAccess):
         "of human vertebral trabecular bone. J Orthop Res 2002;20(4):801-805.",
     )
 
-    compare_fillings: str = choice("yes", ("yes", "no"), "Simulation: also other places and volumes of cement.")
+    compare_fillings: str = choice(
+        "yes", ("yes", "no"), "Simulation: also load the cement of other ways in, and of smaller volumes."
+    )
     adjacent_level: str = choice(
         "none", ("none", "above", "below"), "Simulation: also what the cement changes in a neighbour and the disc."
     )
 
     def simulate(self, plan: Plan, means: Means) -> Simulation:
-        """What the planned cement gives the vertebra; raises ``ValueError`` for more than its body holds."""
+        """Where the planned cement goes, and what it gives the vertebra.
+
+        Raises ``ValueError`` for more cement than the body holds, a tip outside the bone, and cement whose viscosity is
+        not known at that time.
+        """
         means.progress("building the bone model")
-        model = self.bone(plan, Ends.CAPS)
-        filling = self.filling(model, plan)
-        loaded = BeforeAndAfter.of(plan.anatomy.vertebra(self.level), model, filling, means.progress)
-        swept = self._swept(loaded.before, means.progress)
-        beside, told, ended = self._beside(plan, means.progress)
-        status = next((s for s in (loaded.status, *(w.status for w in swept), ended) if s.value), Status.SUCCESS)
-        return Simulation(
-            plan,
-            status,
-            loaded.volumes,
-            {"section": loaded.found.sections()} | ({"sweep": _table(swept[0])} if swept else {}),
-            (*loaded.measures, *beside),
-            (*model.findings, *loaded.findings, *told),
-            self.references,
+        line = calibrated(plan.anatomy)
+        model = self.bone(plan, Ends.CAPS, line)
+        cemented = Cemented.of(self, plan, self.cement_ml(model), means, line)
+        found = cemented.simulation(model.findings)
+        if not cemented.holds:
+            return found
+        vertebra = plan.anatomy.vertebra(self.level)
+        loaded = BeforeAndAfter.of(vertebra, model, cemented.filling(model), means.progress)
+        swept = self._swept(loaded.before, cemented, means.progress)
+        beside, told, ended = self._beside(plan, cemented, means.progress)
+        endings = (found.status, loaded.status, *(w.status for w in swept), ended)
+        return replace(
+            found,
+            status=next((s for s in endings if s is not Status.SUCCESS), Status.SUCCESS),
+            volumes={**loaded.volumes, **found.volumes},
+            series={**found.series, "section": loaded.found.sections()}
+            | ({"sweep": _table(swept[0])} if swept else {}),
+            measures=(*loaded.measures, *beside, *found.measures),
+            findings=tuple(dict.fromkeys((*found.findings, *loaded.findings, *told))),
         )
 
-    def _beside(self, plan: Plan, progress: Progress) -> tuple[tuple[Measure, ...], tuple[Finding, ...], Status]:
+    def _beside(
+        self, plan: Plan, cemented: Cemented, progress: Progress
+    ) -> tuple[tuple[Measure, ...], tuple[Finding, ...], Status]:
         """What the cement changes in a neighbour, if that is asked for."""
         if self.adjacent_level == "none":
             return (), (), Status.SUCCESS
@@ -87,28 +103,34 @@ class Vertebroplasty(BoneAccess):
         segment = segment_model(
             plan.anatomy, self.level, near, law=self.bone_law, spacing_mm=max(self.model_voxel_mm, SEGMENT_VOXEL_MM)
         )
-        measures, status = load_transfer(segment, lambda model: augmented(model, self.filling(model, plan)))
+        measures, status = load_transfer(segment, lambda model: augmented(model, cemented.filling(model)))
         return measures, segment.model.findings, status
 
     def filling(self, model: BoneModel, plan: Plan) -> Filling:
-        """The planned cement in a model of the planned vertebra; raises ``ValueError`` for more than it holds."""
-        return about_tips(model, plan.best.trajectories, ml=self.cement_ml(model))
+        """The planned cement in a model of the planned vertebra, injected with every unknown at its middle."""
+        site, _ = self.site(plan, plan.best.trajectories, self.model_voxel_mm, self.cement_ml(model))
+        return simulated_filling(model, nominal(site).saturation)
 
-    def _swept(self, before: Scenario, progress: Progress) -> tuple[Sweep, ...]:
-        """Other places and volumes of cement, if they are asked for."""
+    def _swept(self, before: Scenario, cemented: Cemented, progress: Progress) -> tuple[Sweep, ...]:
+        """The cement of each way in, as it fills up, if that is asked for."""
         if self.compare_fillings == "no":
             return ()
 
         def tell(done: int, of: int, name: str) -> None:
-            progress(f"comparing fillings: {done} of {of}")
+            progress(f"comparing ways in and volumes: {done} of {of}")
 
-        return (sweep(fillings(before, percent=COMPARED_PERCENT), tilt=False, offset=False, progress=tell),)
+        made = tuple(before.then(augmented, filling) for filling in cemented.fillings(before.model))
+        return (sweep(made, offset=False, progress=tell),)
 
 
 def _table(swept: Sweep) -> Mapping[str, object]:
     """The rows of a sweep as columns."""
     kinds = {"stiffness": "stiffness_n_per_mm", "strength_stiffness": "strength_stiffness_n"}
-    kinds["strength_section"] = "strength_section_n"
+    kinds |= {
+        "strength_section": "strength_section_n",
+        "tilt_forward": "tilt_forward_deg",
+        "tilt_left": "tilt_left_deg",
+    }
     return {
         "place": [_place(name) for name in swept.names],
         "fill_percent": swept.column("cement_percent"),

@@ -1,0 +1,220 @@
+"""A plan's cement, simulated: how it fills, what it reaches and warms, where it leaks and how often."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trocar.anatomy.bone import Calibration
+from trocar.geometry import Side
+from trocar.injection.changes import Changes, changes, usual_changes
+from trocar.injection.ensemble import run
+from trocar.injection.goals import Goals, filling_goals, simulated_filling
+from trocar.injection.heat_site import heat_site
+from trocar.injection.heating import Heating, heating
+from trocar.injection.leak_series import Augmentation
+from trocar.injection.nominal import Nominal, nominal
+from trocar.injection.outcome import Outcome
+from trocar.injection.published import measures as published_measures
+from trocar.injection.published import published
+from trocar.injection.site import Site
+from trocar.injection.ways_out import WaysOut
+from trocar.measure import Finding, Measure, Status
+from trocar.mechanics.filling import Filling, filled, index_mm
+from trocar.mechanics.lesion import lytic_region
+from trocar.mechanics.model import BoneModel
+from trocar.physics.cement import CEMENTS
+from trocar.procedures.cement_access import CementAccess
+from trocar.treatment import Means, Option, Plan, Simulation
+from trocar.volume import Volume
+
+#: Steps by which fillings grow that are compared, percent of the body's volume.
+STEP_PERCENT = 5.0
+
+
+@dataclass(frozen=True, eq=False)
+class Cemented:
+    """The injection with every unknown at its middle, what follows from it, and the many with them varied.
+
+    ``heat`` and ``goals`` are None where nothing went in, ``outcome`` and ``changed`` where they were not asked for.
+    """
+
+    procedure: CementAccess
+    plan: Plan
+    ways: WaysOut
+    nominal: Nominal
+    goals: Goals | None
+    heat: Heating | None
+    outcome: Outcome | None
+    changed: Changes | None
+
+    @classmethod
+    def of(
+        cls,
+        procedure: CementAccess,
+        plan: Plan,
+        volume_ml: float,
+        means: Means,
+        calibration: Calibration,
+        cavity: Volume | None = None,
+    ) -> Cemented:
+        """Inject the plan's best option; ``cavity`` is a mask in the patient, what a balloon left."""
+        paths = plan.best.trajectories
+        means.progress("injecting the cement")
+        site, ways = procedure.site(
+            plan, paths, procedure.model_voxel_mm, volume_ml, calibration=calibration, cavity=cavity
+        )
+        found = nominal(site)
+        goals, heat = None, None
+        if found.injected_ml > 0.0:
+            goals = filling_goals(
+                site.model,
+                found.injection.content_mm3,
+                found.saturation.array,
+                needle=_one_side(plan.best),
+                structures=plan.anatomy.structures,
+            )
+            means.progress("letting it cure")
+            heat = _warmed(found, plan)
+        outcome, changed = None, None
+        if procedure.leak_runs != "0":
+            coarse, _ = procedure.site(
+                plan, paths, procedure.leak_voxel_mm, volume_ml, calibration=calibration, cavity=cavity
+            )
+            outcome = _varied(procedure, coarse, means)
+            if procedure.compare_changes == "yes":
+                changed = _compared(plan, outcome, means)
+        return cls(procedure, plan, ways, found, goals, heat, outcome, changed)
+
+    @property
+    def status(self) -> Status:
+        """The first of the computations that did not end well."""
+        endings = [self.nominal.status, *(part.status for part in (self.heat, self.outcome) if part is not None)]
+        return next((s for s in endings if s is not Status.SUCCESS), Status.SUCCESS)
+
+    @property
+    def holds(self) -> bool:
+        """Whether any cement stays in the bone."""
+        return self.goals is not None and bool(self.nominal.injection.content_mm3.any())
+
+    def simulation(self, findings: tuple[Finding, ...] = ()) -> Simulation:
+        """All of it as a simulation of the plan, with ``findings`` before its own."""
+        told = (*findings, *self.findings)
+        references = self.procedure.references
+        return Simulation(self.plan, self.status, self.volumes, dict(self.series), self.measures, told, references)
+
+    def filling(self, model: BoneModel) -> Filling:
+        """The simulated cement in a mechanical model of the same vertebra."""
+        return simulated_filling(model, self.nominal.saturation)
+
+    def fillings(self, model: BoneModel) -> tuple[Filling, ...]:
+        """What the cement of each way in fills as it goes in, small before large, in a mechanical model."""
+        own = self.nominal.site
+        found = {self.plan.best.name: self.nominal}
+        for option in different(self.plan)[1:]:
+            found[option.name] = nominal(replace(own, tips_mm=_tips_mm(own.model, option)))
+        return tuple(f for name, each in found.items() for f in _growing(model, name, each))
+
+    @property
+    def volumes(self) -> dict[str, Volume]:
+        """When cement arrives where, how likely it gets there, and how warm it gets."""
+        found = {"cement_arrival": self.nominal.arrival_ml}
+        if self.outcome is not None:
+            found["cement_reach"] = self.outcome.site.model.volume(self.outcome.reach, "1")
+        if self.heat is not None:
+            found["temperature_peak"] = Volume(self.heat.peak_c, self.heat.site.affine, unit="Cel")
+        return found
+
+    @property
+    def series(self) -> dict[str, Mapping[str, Sequence[Any]]]:
+        """Courses and tables."""
+        parts = [part.series() for part in (self.heat, self.outcome, self.changed) if part is not None]
+        found: dict[str, Mapping[str, Sequence[Any]]] = {"ways_out": self.ways.table(), **self.nominal.series()}
+        for part in parts:
+            found.update(part)
+        return found
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """All numbers, with what others have published beside those of the model."""
+        parts = [part.measures() for part in (self.nominal, self.heat, self.outcome) if part is not None]
+        goals = () if self.goals is None else self.goals.measures
+        cause = self.procedure.cause(self.plan.anatomy.vertebra(self.procedure.level))
+        rates = published(cause, Augmentation(self.procedure.name))
+        return (*goals, *(m for part in parts for m in part), *published_measures(rates))
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What a reader should not miss."""
+        parts = [part.findings() for part in (self.nominal, self.heat, self.outcome) if part is not None]
+        goals = () if self.goals is None else self.goals.findings
+        tried = () if self.changed is None else self.changed.findings
+        told = (*self.ways.findings, *goals, *(f for part in parts for f in part), *tried)
+        return tuple(dict.fromkeys(told))
+
+
+def _one_side(option: Option) -> Side | None:
+    """The side that all needles come from; None for both."""
+    sides = {t.side for t in option.trajectories}
+    return sides.pop() if len(sides) == 1 else None
+
+
+def _warmed(found: Nominal, plan: Plan) -> Heating:
+    """The vertebra while the cement cures."""
+    model, cement = found.site.model, found.site.cement
+    lesion = lytic_region(model)
+    around = heat_site(model, plan.anatomy.structures, tumour=lesion if lesion.any() else None)
+    return heating(around, found.share, found.injection.age_s, cement)
+
+
+def _varied(procedure: CementAccess, site: Site, means: Means) -> Outcome:
+    """Many injections with the unknown numbers drawn anew."""
+    means.progress(f"varying what is not known: {procedure.leak_runs} injections")
+
+    def tell(done: int, of: int) -> None:
+        if done % 10 == 0 or done == of:
+            means.progress(f"injections: {done} of {of}")
+
+    return run(site, int(procedure.leak_runs), int(procedure.leak_seed), means.workers, tell, means.kept)
+
+
+def _compared(plan: Plan, outcome: Outcome, means: Means) -> Changes:
+    """What another tip, cement, pace or a pause would change."""
+    site = outcome.site
+    tips = {
+        option.name: [index_mm(site.model, t.target_mm) for t in option.trajectories] for option in different(plan)[1:]
+    }
+    others, refused = usual_changes(site, tips, CEMENTS.values())
+
+    def tell(done: int, of: int) -> None:
+        if done % 50 == 0 or done == of:
+            means.progress(f"injections with something changed: {done} of {of}")
+
+    found = changes(outcome, others, workers=means.workers, progress=tell, kept=means.kept)
+    return Changes(found.rows, (*found.findings, *refused))
+
+
+def _tips_mm(model: BoneModel, option: Option) -> NDArray[np.float64]:
+    return np.array([index_mm(model, t.target_mm) for t in option.trajectories])
+
+
+def _growing(model: BoneModel, name: str, found: Nominal) -> tuple[Filling, ...]:
+    """Fillings of one injection at steps of :data:`STEP_PERCENT` of the body, and at its end."""
+    last = simulated_filling(model, found.saturation)
+    arrival = found.arrival_ml.onto(model.volume(model.parts, "label")).array.astype(np.float64)
+    order = np.where(last.region & (arrival > 0.0), arrival, found.injected_ml + 1.0)
+    steps = np.arange(STEP_PERCENT, last.percent - 0.5 * STEP_PERCENT, STEP_PERCENT)
+    shorter = (filled(name, model, np.where(last.region, order, np.inf), percent=p, shell_mm=0.0) for p in steps)
+    return (*shorter, replace(last, name=name))
+
+
+def different(plan: Plan) -> tuple[Option, ...]:
+    """The best option for each set of sides that needles can come from, the best of all first."""
+    found: dict[frozenset[Side], Option] = {}
+    for option in plan.options:
+        found.setdefault(frozenset(t.side for t in option.trajectories), option)
+    return tuple(found.values())

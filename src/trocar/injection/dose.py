@@ -12,6 +12,8 @@ from trocar.physics.heat import equivalent, minutes_above
 
 #: degC above which minutes are counted.
 THRESHOLDS_C = (45.0, 50.0)
+#: What stays cooler takes no dose: 20 minutes just below it are five seconds at 43 degC, and most voxels do.
+COUNTED_C = 39.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,10 +33,12 @@ class Dosimeter:
 
     def add(self, before_c: NDArray[np.float64], after_c: NDArray[np.float64], dt_s: float) -> None:
         """A step of ``dt_s`` that leads straight from one temperature to another (Simpson's rule for the dose)."""
+        warm = np.flatnonzero(np.maximum(before_c, after_c) > COUNTED_C)
+        before, after = before_c[warm], after_c[warm]
         for threshold, minutes in self._above.items():
-            minutes += minutes_above(threshold, before_c, after_c, dt_s)
-        middle = equivalent(0.5 * (before_c + after_c))
-        self._cem43 += (equivalent(before_c) + 4.0 * middle + equivalent(after_c)) * dt_s / 360.0
+            minutes[warm] += minutes_above(threshold, before, after, dt_s)
+        middle = equivalent(0.5 * (before + after))
+        self._cem43[warm] += (equivalent(before) + 4.0 * middle + equivalent(after)) * dt_s / 360.0
 
     @property
     def exposure(self) -> Exposure:

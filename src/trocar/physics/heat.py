@@ -191,7 +191,7 @@ def _ghosts(medium: HeatMedium, dtype: type[np.floating[Any]]) -> NDArray[Any]:
 def equivalent(temperature_c: ArrayLike) -> NDArray[np.float64]:
     """Minutes at 43 degC that one minute at this temperature equals. Sapareto & Dewey (1984)."""
     above = np.asarray(temperature_c, np.float64) - BREAK_C
-    return np.where(above >= 0.0, RATIO_ABOVE**-above, RATIO_BELOW**-above)
+    return np.where(above >= 0.0, RATIO_ABOVE, RATIO_BELOW) ** -above
 
 
 def cem43(temperature_c: ArrayLike, dt_s: float) -> NDArray[np.float64]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from trocar.physics.porous import Injection, Medium, Outlet
 from trocar.physics.tissues import CANCELLOUS, CEMENT, CORD, CSF, DISC, LYTIC_TUMOUR, MUSCLE, TISSUES
 
 from ..mechanics.body_models import vertebra
-from ..mechanics.patients import LINE, patient
+from ..mechanics.patients import LINE, patient, thoracolumbar
 
 LOW = CEMENTS["low viscosity"]
 #: What pores leave of a voxel of bone for cement, and how old cement is when an injection ends (s at 23 degC).
@@ -476,3 +477,16 @@ class TestPublished:
     def test_the_canal_of_vertebrae_without_a_leak(self) -> None:
         """Int Orthop 36:1025 (2012): 25 bodies, at most 43.2 degC in the canal."""
         assert peak(run(6.0, perfused=False), Region.CANAL) < 43.2
+
+    @pytest.mark.slow
+    def test_a_real_patient(self, shared_data: Path) -> None:
+        """5 ml in a real L1: the cement is where it is hottest, and the further from it the cooler."""
+        anatomy = thoracolumbar(shared_data)
+        l1 = bone_model(anatomy, "L1", spacing_mm=2.0, arch=True, calibration=LINE)
+        share = PORES * central(l1, ml=5.0 / PORES).region
+        got = heating(heat_site(l1, anatomy.structures), share, np.full(share.shape, AGE_S), LOW)
+        assert set(got.temperature_c) == set(Region) - {Region.TUMOUR_RIM}
+        order = (Region.POSTERIOR_WALL, Region.CANAL, Region.CORD, Region.ROOTS)
+        peaks = [float(got.peak_c.max()), *(peak(got, r) for r in order)]
+        assert peaks == sorted(peaks, reverse=True)
+        assert 39.0 < peak(got, Region.CANAL) < 57.0  # Belkoff & Molloy

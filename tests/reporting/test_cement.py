@@ -21,7 +21,15 @@ from trocar.injection.leak_series import Augmentation
 from trocar.injection.ways_out import Aetiology
 from trocar.measure import Measure
 from trocar.procedures.vertebroplasty import Vertebroplasty
-from trocar.reporting import cement, cement_answers, cement_charts, cement_pictures, cement_planes, palette
+from trocar.reporting import (
+    cement,
+    cement_answers,
+    cement_charts,
+    cement_leak_tables,
+    cement_pictures,
+    cement_planes,
+    palette,
+)
 from trocar.reporting.content import Badge, Chapter, Table
 from trocar.reporting.html import html
 from trocar.reporting.lines import simulation_lines
@@ -191,11 +199,24 @@ def test_heat_has_a_row_for_each_region_and_a_tumour_is_not_called_controlled(to
     table = _table(told, "Heat while it sets")
     assert table.rows[1] == ("Posterior wall", "46.5", "4.1", "0.0", "31")
     assert table.rows[2][4] == "1000 or more"
-    assert table.rows[3] == ("Tumour rim", "–", "–", "–", "412 (38 to 1000)")
+    assert table.rows[3] == ("Tumour rim", "–", "–", "–", "412 (38 to 1000 or more)")
     assert table.rows[4][:2] == ("Warmest place", "71.2")
     assert "number of low certainty, and not tumour control" in table.remark
     other = tuple(m for m in injected.measures if "tumour" not in m.name)
     assert "tumour" not in _table(cement.chapter(replace(injected, measures=other)), "Heat while it sets").remark
+
+
+@pytest.mark.parametrize(
+    ("minutes", "words"), [(0.02, "under 0.1"), (3.14, "3.1"), (31.4, "31"), (999.0, "999"), (1e6, "1000 or more")]
+)
+def test_a_thermal_dose_has_no_more_digits_than_are_sure(minutes: float, words: str):
+    assert cement_leak_tables.dose(minutes) == words
+
+
+def test_an_interval_that_shows_nothing_is_left_out():
+    one = Measure("leak_volume_disc", 0.234, "mL", 0.231, 0.232)
+    assert cement_leak_tables.spread(one) == "0.23"
+    assert cement_leak_tables.spread(replace(one, high=0.3)) == "0.23 (0.23 to 0.30)"
 
 
 def test_the_terminal_is_told_in_a_few_lines(injected: Simulation):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from trocar.injection.ways_out import Route
+from trocar.injection.routes import Route
 from trocar.measure import Finding, Measure
 from trocar.reporting.words import plain
 from trocar.treatment import Simulation

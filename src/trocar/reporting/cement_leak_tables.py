@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trocar.injection.ways_out import Basis
+from trocar.injection.routes import Basis
 from trocar.measure import Measure
 from trocar.reporting.cement_answers import Leak, duration, percent_words, route_words, whole
 from trocar.reporting.content import Badge, Table, Tone
@@ -134,10 +134,15 @@ def _difference(series: Mapping[str, Sequence[Any]], n: int) -> str:
     value, low, high = (series[k][n] if k in series else None for k in ("difference_points", "low", "high"))
     if value is None or (value == low == high == 0):
         return NONE
-    text = f"{value:+.0f}"
+    text = _points(value)
     if low is not None and high is not None:
-        text += f" ({low:+.0f} to {high:+.0f})"
+        text += f" ({_points(low)} to {_points(high)})"
     return text.replace("-", "\N{MINUS SIGN}")
+
+
+def _points(value: float) -> str:
+    """Percentage points with their sign; none for what rounds to 0."""
+    return f"{value:+.0f}" if abs(value) >= 0.5 else "0"
 
 
 def published_table(found: Sequence[Leak], series: Mapping[str, Sequence[Any]]) -> Table:
@@ -169,16 +174,24 @@ def _series_row(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def spread(measure: Measure) -> str:
-    """The value and its interval without the unit."""
-    digits = _dose if measure.name.endswith("_cem43") else _litre if measure.name.startswith("leak_volume_") else number
+    """The value and its interval without the unit; the value alone where that is all there is to see."""
+    digits = dose if measure.name.endswith("_cem43") else _litre if measure.name.startswith("leak_volume_") else number
+    value = digits(measure.value)
     if measure.low is None or measure.high is None:
-        return digits(measure.value)
-    return f"{digits(measure.value)} ({digits(measure.low)} to {digits(measure.high)})"
+        return value
+    low, high = digits(measure.low), digits(measure.high)
+    return value if low == value == high else f"{value} ({low} to {high})"
 
 
-def _dose(minutes: float) -> str:
-    """Equivalent minutes run over many powers of ten: none of their digits is sure."""
-    return "under 0.1" if minutes < 0.1 else f"{minutes:.0f}" if minutes >= 10.0 else f"{minutes:.1f}"
+def dose(minutes: float) -> str:
+    """Equivalent minutes at 43 degC: they run over many powers of ten, and few of their digits are sure."""
+    from trocar.injection.heating import MOST_MIN
+
+    if minutes < 0.1:
+        return "under 0.1"
+    if minutes >= MOST_MIN:
+        return f"{MOST_MIN:.0f} or more"
+    return f"{minutes:.0f}" if minutes >= 10.0 else f"{minutes:.1f}"
 
 
 def _litre(ml: float) -> str:

@@ -31,6 +31,8 @@ ON_PAPER = 4
 #: A slider has at most about so many steps, and these are the volumes between two of them, mL.
 MOST_STEPS = 8.25
 STEPS_ML = (0.05, 0.1, 0.2, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 5.0)
+#: A tip farther from a plane than this is drawn faint, mm.
+NEAR_MM, FAINT = 3.0, 0.4
 #: Below this probability a place is not coloured.
 LEAST_REACH = 0.05
 
@@ -180,8 +182,9 @@ def _panel(
             panel.area(line, stroke.colour, OPACITY)
             panel.closed(line, stroke)
     for trajectory in plan.best.trajectories:
+        at = view.project(trajectory.target_mm)
         if view.holds(trajectory.target_mm):
-            panel.marker(view.project(trajectory.target_mm), _TIP[1], 6.0)
+            panel.marker(at, _TIP[1], 6.0, 1.0 if abs(at[2]) <= NEAR_MM else FAINT)
     panel.letters()
     panel.scale()
     return panel

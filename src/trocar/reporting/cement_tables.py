@@ -109,7 +109,9 @@ def _heat(found: Mapping[str, Measure]) -> Table:
         if match := _HEATED.fullmatch(name):
             by.setdefault(match[1], {})[match[2]] = measure
     kinds = [end for end in _HEAT if any(end in each for each in by.values())]
-    rows = tuple((title(region), *(_heated(each.get(end)) for end in kinds)) for region, each in by.items())
+    rows = tuple(
+        (title(region), *(spread(each[end]) if end in each else NONE for end in kinds)) for region, each in by.items()
+    )
     if "heating_peak" in found and rows:
         rows = (*rows, ("Warmest place", number(found["heating_peak"].value), *(NONE,) * (len(kinds) - 1)))
     heads = ("Region", *(_HEAT[end] for end in kinds))
@@ -125,13 +127,6 @@ def _heat_remark(by: Mapping[str, Mapping[str, Measure]]) -> str:
         spread = next((f", in brackets {m.interval}" for m in rims if m.interval), "")
         remark += f" At the tumour's rim (median{spread}) it is a number of low certainty, and not tumour control."
     return " ".join((remark, *(h for h in how if h)))
-
-
-def _heated(measure: Measure | None) -> str:
-    if measure is None:
-        return NONE
-    text = spread(measure)
-    return f"{text} or more" if "Told up to" in measure.method else text
 
 
 def _others(found: Mapping[str, Measure]) -> Table:

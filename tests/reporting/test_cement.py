@@ -249,6 +249,28 @@ def test_what_is_missing_is_left_out(injected: Simulation, kept: str):
     assert "None" not in made.lead + made.headline
 
 
+def test_an_injection_of_which_nothing_went_in_is_still_told(injected: Simulation):
+    nothing = {name: [] for name in injected.series["injection"]}
+    empty = replace(injected.volumes["cement_arrival"], array=np.zeros((3, 3, 3), np.float32))
+    made = cement.chapter(
+        replace(
+            injected,
+            volumes={"cement_arrival": empty},
+            series={"injection": nothing, "leaks": {n: [] for n in injected.series["leaks"]}},
+            measures=(Measure("injection_time", 0.0, "min"), Measure("cement_injected", 0.0, "mL")),
+        )
+    )
+    assert made.pictures == ()
+    assert [t.title for t in made.tables] == ["How the body is filled", "Injecting and setting"]
+    assert "None" not in made.lead + made.headline
+
+
+def test_what_did_not_go_in_is_said(injected: Simulation):
+    short = {name: values[:21] for name, values in injected.series["injection"].items()}
+    made = cement.chapter(replace(injected, volumes={}, series={**injected.series, "injection": short}))
+    assert "Of the planned 4.0 mL, 2.0 mL goes in, in 2 min;" in made.lead
+
+
 # --- the planes ---------------------------------------------------------------------------------
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -53,7 +54,7 @@ def pictures(simulation: Simulation) -> Iterable[Picture]:
         yield _risk(simulation)
     if placed and "cement_reach" in simulation.volumes:
         yield _reach(simulation)
-    if simulation.series.get("injection"):
+    if len((simulation.series.get("injection") or {}).get("time_s", ())) > 1:
         yield _injection(simulation)
     if simulation.series.get("viscosity"):
         yield _window(simulation)
@@ -156,13 +157,13 @@ def _reach(simulation: Simulation) -> Picture:
 
 def _injection(simulation: Simulation) -> Picture:
     series = simulation.series["injection"]
-    driving = max(series["driving_kpa"]) if "driving_kpa" in series else None
+    driving = _highest(series["driving_kpa"]) if "driving_kpa" in series else None
     most = "" if driving is None else f" At most {driving:.0f} kPa before the cannula."
     return Picture(
         "injection",
         "Pressure, viscosity and volume during the injection",
         f"With the numbers that are most likely. Most of the pressure is spent in the cannula.{most}"
-        if driving is not None and "tip_kpa" in series and max(series["tip_kpa"]) < 0.5 * driving
+        if driving is not None and "tip_kpa" in series and _highest(series["tip_kpa"]) < 0.5 * driving
         else f"With the numbers that are most likely.{most}",
         f"Pressure, viscosity, injected and leaked volume over time.{most}",
         injection_picture(series),
@@ -197,7 +198,7 @@ def _planned_min(simulation: Simulation) -> tuple[float, float] | None:
 
 def _temperature(simulation: Simulation) -> Picture:
     series = simulation.series["heating"]
-    peaks = "; ".join(f"{plain(n)} {number(max(series[n]))} °C" for n in series if n != "time_min")
+    peaks = "; ".join(f"{plain(n)} {number(_highest(series[n]))} °C" for n in series if n != "time_min")
     return Picture(
         "temperature",
         "Heat while it sets",
@@ -206,6 +207,11 @@ def _temperature(simulation: Simulation) -> Picture:
         temperature_picture(series),
         wide=True,
     )
+
+
+def _highest(values: Sequence[float | None]) -> float:
+    """The highest of some values, of which some may be missing."""
+    return max((v for v in values if v is not None), default=math.nan)
 
 
 def _warmth(simulation: Simulation) -> Picture:

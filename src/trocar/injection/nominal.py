@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trocar.injection.medium import Draw
 from trocar.injection.risk import LEAK_ML
@@ -49,11 +48,6 @@ class Nominal:
         """How much had been injected when a voxel was half full, ml; 0 where it never was."""
         arrival = self.injection.arrival_mm3 / np.float32(_MM3_PER_ML)
         return self.site.model.volume(np.where(np.isfinite(arrival), arrival, 0.0).astype(np.float32), "mL")
-
-    @property
-    def share(self) -> NDArray[np.float32]:
-        """Share of each voxel, bone and all, that is cement."""
-        return self.injection.content_mm3 / np.float32(self.site.model.solid.voxel_mm3)
 
     @property
     def window(self) -> Window:

@@ -15,6 +15,7 @@ from trocar.injection.changes import Changes, changes, usual_changes
 from trocar.injection.ensemble import run
 from trocar.injection.goals import Goals, filling_goals, simulated_filling
 from trocar.injection.heat_site import heat_site
+from trocar.injection.heat_source import cement_after
 from trocar.injection.heating import Heating, heating
 from trocar.injection.leak_series import Augmentation
 from trocar.injection.nominal import Nominal, nominal
@@ -168,7 +169,8 @@ def _warmed(found: Nominal, plan: Plan) -> Heating:
     model, cement = found.site.model, found.site.cement
     lesion = lytic_region(model)
     around = heat_site(model, plan.anatomy.structures, tumour=lesion if lesion.any() else None)
-    return heating(around, found.share, found.injection.age_s, cement)
+    content, age_s = cement_after(around, found.injection, found.site.ways)
+    return heating(around, content, age_s, cement)
 
 
 def _varied(procedure: CementAccess, site: Site, means: Means) -> Outcome:

@@ -9,13 +9,10 @@ import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt
 
-from trocar.anatomy.levels import Level
 from trocar.anatomy.vertebra import Part
 from trocar.geometry import Side
-from trocar.mechanics.filling import SHELL_MM, about_tips, body_of, central, inside, one_sided, two_sided
+from trocar.mechanics.filling import SHELL_MM, body_of, central, direction_of, index_mm, inside, one_sided, two_sided
 from trocar.mechanics.model import Tissue
-from trocar.planning.instrument import Needle
-from trocar.planning.trajectory import Trajectory
 
 from .body_models import block, mirrored, vertebra
 
@@ -25,11 +22,6 @@ KINDS = {
     "right": lambda m, **v: one_sided(m, Side.RIGHT, **v),
     "two-sided": two_sided,
 }
-
-
-def needle_to(target: tuple[float, float, float], skin: tuple[float, float, float], side: Side) -> Trajectory:
-    middle = 0.5 * (np.array(target) + np.array(skin))
-    return Trajectory(Level.parse("L1"), side, "transpedicular", Needle.of_gauge(11), skin, middle, target)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -98,37 +90,18 @@ def test_two_sided_is_the_two_lobes() -> None:
     assert np.array_equal(two_sided(model, percent=8.0).region, left | right)
 
 
-def test_about_a_tip_wherever_the_model_lies_in_the_patient() -> None:
-    """A model turned by 30 degrees in the patient: the same cement about the same place of the body."""
+def test_a_place_and_a_way_are_the_same_wherever_the_model_lies_in_the_patient() -> None:
+    """A model turned by 30 degrees in the patient: places and ways of its own stay what they are."""
     model = block((20, 30, 30))
     angle = np.radians(30.0)
     turn = np.array([[np.cos(angle), -np.sin(angle), 0.0], [np.sin(angle), np.cos(angle), 0.0], [0.0, 0.0, 1.0]])
     affine = np.eye(4)
     affine[:3, :3], affine[:3, 3] = turn, (5.0, -70.0, 400.0)
     turned = replace(model, affine=affine)
-    tip, skin = np.array([9.0, 12.0, 10.0]), np.array([14.0, 90.0, 13.0])
-    plain = about_tips(model, [needle_to(tip, skin, Side.RIGHT)], ml=1.5)
-    moved = [turn @ p + affine[:3, 3] for p in (tip, skin)]
-    there = about_tips(turned, [needle_to(*moved, Side.RIGHT)], ml=1.5)
-    assert np.array_equal(plain.region, there.region)
-    k, j, i = np.argwhere(plain.region).mean(axis=0)
-    assert (i, j, k) == pytest.approx(tuple(tip), abs=0.3)
-
-
-def test_cement_reaches_farther_along_the_needle() -> None:
-    model = block((30, 50, 30))
-    region = about_tips(model, [needle_to((14.5, 24.5, 14.5), (14.5, 120.0, 14.5), Side.LEFT)], ml=4.0).region
-    k, j, i = (np.ptp(n) + 1 for n in np.nonzero(region))
-    assert k == i
-    assert j / i == pytest.approx(1.5, abs=0.12)
-
-
-def test_two_tips_share_the_volume() -> None:
-    model = block((20, 30, 40))
-    tips = [needle_to((19.5 + s.sign * 10, 10.0, 10.0), (19.5 + s.sign * 20, 90.0, 12.0), s) for s in Side]
-    region = about_tips(model, tips, ml=2.0).region
-    assert np.array_equal(region, region[:, :, ::-1])
-    assert region.sum() == pytest.approx(2000, abs=1)
+    place, way = np.array([9.0, 12.0, 10.0]), np.array([0.0, 0.6, 0.8])
+    assert index_mm(model, place) == pytest.approx([10.5, 12.5, 9.5])
+    assert index_mm(turned, turn @ place + affine[:3, 3]) == pytest.approx([10.5, 12.5, 9.5])
+    assert direction_of(turned, turn @ way) == pytest.approx([0.8, 0.6, 0.0])
 
 
 def test_a_cavity_can_be_filled() -> None:
@@ -160,8 +133,3 @@ def test_a_model_without_a_body_is_refused() -> None:
     model = vertebra()
     with pytest.raises(ValueError, match="no vertebral body"):
         central(replace(model, parts=np.zeros_like(model.parts)), ml=1.0)
-
-
-def test_no_needle_no_cement() -> None:
-    with pytest.raises(ValueError, match="at least one trajectory"):
-        about_tips(vertebra(), [], ml=1.0)

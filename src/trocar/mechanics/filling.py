@@ -1,8 +1,8 @@
-"""Where cement lies in a vertebral body: regions on the model's grid, grown to a stated volume.
+"""Where cement lies in a vertebral body: ideal shapes on the model's grid, grown to a stated volume.
 
 A region grows voxel by voxel from its middle in the order of an ellipsoid's size, so that its volume is met exactly,
 a larger filling contains every smaller one of the same kind, and left mirrors right. Cement never enters the shell: a
-stated depth under the surface of the body.
+stated depth under the surface of the body. Where an injection takes it is for :mod:`trocar.injection.goals` to say.
 """
 
 from __future__ import annotations
@@ -18,14 +18,11 @@ from trocar.anatomy.vertebra import Part
 from trocar.geometry import Side, Vector, unit
 from trocar.mechanics.model import BoneModel
 from trocar.planning.candidates import TargetZone
-from trocar.planning.trajectory import Trajectory
 
 #: Cement stays this far under the surface of the body: the cortex and the voxel it shares with what lies beside it.
 SHELL_MM = 2.0
 #: A lobe on one side has its middle at this share of the way from the midline to the side wall.
 ASIDE_SHARE = 0.5
-#: Cement spreads this much farther along the needle than across it.
-ELONGATION = 1.5
 #: Half the width of the column in which the middle height of the body is looked for, mm.
 COLUMN_MM = 5.0
 #: Sizes closer than this are equal, mm: rounding must not tell left from right.
@@ -68,32 +65,6 @@ def two_sided(
 ) -> Filling:
     """Two lobes of one size, each half-way between the midline and the wall of its side."""
     return _ellipsoids("two-sided", model, [-ASIDE_SHARE, ASIDE_SHARE], 0.5, (ml, percent), shell_mm)
-
-
-def about_tips(
-    model: BoneModel,
-    trajectories: Sequence[Trajectory],
-    *,
-    ml: float | None = None,
-    percent: float | None = None,
-    shell_mm: float = SHELL_MM,
-) -> Filling:
-    """Spheroids about the tips of needles, longer along the needle; several grow to one size."""
-    if not trajectories:
-        raise ValueError("a filling about needle tips needs at least one trajectory.")
-    tips = [index_mm(model, t.target_mm) for t in trajectories]
-    ways = [direction_of(model, t.direction) for t in trajectories]
-    size = np.minimum.reduce([spheroid_mm(model, tip, way) for tip, way in zip(tips, ways, strict=True)])
-    name = "about the " + " and ".join(t.side.value for t in trajectories) + " tip" + "s" * (len(trajectories) > 1)
-    return filled(name, model, size, ml=ml, percent=percent, shell_mm=shell_mm)
-
-
-def about_cavity(model: BoneModel, cavity: Mask, *, ml: float, shell_mm: float = SHELL_MM) -> Filling:
-    """The cavity that a balloon left, and beyond it the bone around, as far as the volume reaches."""
-    if cavity.shape != model.solid.shape or not cavity.any():
-        raise ValueError(f"a cavity in the model's grid of {model.solid.shape} voxels is needed; got {cavity.shape}.")
-    size = distance_transform_edt(~cavity, sampling=model.solid.spacing_mm)
-    return filled("in and about the cavity", model, np.asarray(size), ml=ml, shell_mm=shell_mm)
 
 
 def filled(
@@ -165,14 +136,6 @@ def ellipsoid_mm(model: BoneModel, centre_mm: ArrayLike, ratio: ArrayLike) -> Si
         ((x - c) / r) ** 2 for x, c, r in zip(middles_mm(model), np.asarray(centre_mm, np.float64), shape, strict=True)
     )
     return np.sqrt(sum(away, np.zeros(model.solid.shape)))
-
-
-def spheroid_mm(model: BoneModel, tip_mm: Vector, along: Vector) -> Sizes:
-    """Size ``[k, j, i]`` of the spheroid through each voxel about a tip: its half axis along the needle, mm."""
-    away = [x - c for x, c in zip(middles_mm(model), tip_mm, strict=True)]
-    lengthwise = sum((a * d for a, d in zip(away, along, strict=True)), np.zeros(model.solid.shape))
-    square = sum((a * a for a in away), np.zeros(model.solid.shape))
-    return np.sqrt(lengthwise**2 + ELONGATION**2 * np.maximum(square - lengthwise**2, 0.0))
 
 
 def index_mm(model: BoneModel, point_mm: ArrayLike) -> Vector:

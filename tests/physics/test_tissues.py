@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trocar.physics.curing import DENSITY_G_PER_MM3, HEAT_CAPACITY_J_PER_MM3_K
+from trocar.physics.curing import HEAT_CAPACITY_J_PER_MM3_K
 from trocar.physics.tissues import CEMENT, CORD, CORTICAL, FAT, MUSCLE, TISSUES
 
 #: Water at 37 degC (CRC handbook): no tissue stores more heat by volume, none of these conducts better.
@@ -35,4 +35,4 @@ def test_no_tissue_beats_water(tissue) -> None:
 
 def test_cement_stores_what_its_curing_counts_on() -> None:
     assert CEMENT.capacity_j_per_mm3_k == pytest.approx(HEAT_CAPACITY_J_PER_MM3_K)
-    assert CEMENT.density_kg_per_m3 == pytest.approx(1e6 * DENSITY_G_PER_MM3)
+    assert CEMENT.density_kg_per_m3 == pytest.approx(1190.0)

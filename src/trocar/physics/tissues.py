@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trocar.physics.curing import HEAT_CAPACITY_J_PER_MM3_K
+from trocar.physics.curing import DENSITY_G_PER_MM3, HEAT_CAPACITY_J_PER_MM3_K
 
 #: Density and capacity of blood, kg/m3 and J/kg/K: IT'IS, from memory, unverified.
 BLOOD_KG_PER_M3, BLOOD_J_PER_KG_K = 1050.0, 3617.0
-#: mm3 in a m3, and mm in a m.
-_MM3_PER_M3, _MM_PER_M = 1e9, 1e3
+#: mm3 in a m3, mm in a m, and g in a kg.
+_MM3_PER_M3, _MM_PER_M, _G_PER_KG = 1e9, 1e3, 1e3
 #: Blood flow in m3/s per kg that is 1 ml/min per kg.
 _M3_PER_S = 1e-6 / 60.0
 
@@ -64,16 +64,15 @@ CORD = HeatTissue("spinal cord", 1075.0, 3630.0, 0.51, 160.0, _MEMORY)
 DISC = HeatTissue("disc", 1100.0, 3568.0, 0.49, 0.0, _MEMORY)
 #: No measurement of a spinal metastasis was found: soft tissue, as well perfused as a muscle at rest. Ours.
 LYTIC_TUMOUR = HeatTissue("lytic tumour", 1045.0, 3760.0, 0.55, 50.0, "assumed: soft tissue (density, capacity: IT'IS)")
-#: Cement has no blood. Its density is folded into the capacity of :mod:`trocar.physics.curing`, which the heat of
-#: curing goes with; conductivity 0.17 to 0.2 W/m/K, from memory, unverified.
-_CEMENT_KG_PER_M3 = 1190.0
+#: Cement has no blood. It weighs and stores what its curing counts on; conductivity 0.17 to 0.2 W/m/K, from memory,
+#: unverified.
 CEMENT = HeatTissue(
     "cement",
-    _CEMENT_KG_PER_M3,
-    HEAT_CAPACITY_J_PER_MM3_K * _MM3_PER_M3 / _CEMENT_KG_PER_M3,
+    DENSITY_G_PER_MM3 * _MM3_PER_M3 / _G_PER_KG,
+    HEAT_CAPACITY_J_PER_MM3_K / DENSITY_G_PER_MM3 * _G_PER_KG,
     0.2,
     0.0,
-    "capacity as in curing; density and conductivity from memory, unverified",
+    "density and capacity as in curing; conductivity from memory, unverified",
 )
 #: All of them, in a fixed order.
 TISSUES = (CANCELLOUS, CORTICAL, MUSCLE, FAT, CSF, CORD, DISC, LYTIC_TUMOUR, CEMENT)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from trocar.physics.cannula import INJECTORS, tube_drop_pa, wall_shear_per_s
-from trocar.physics.cement import CEMENTS, STOPS_FLOWING_PA_S, shear_rate_per_s
+from trocar.physics.cement import CEMENTS, STOPS_FLOWING_PA_S
+from trocar.physics.pores import shear_rate_per_s
 
 #: mm and mm3/s: an 11 gauge cannula, 125 mm of it, and 3 ml a minute.
 RADIUS_MM, LENGTH_MM, FLOW_MM3_S = 1.194, 125.0, 50.0

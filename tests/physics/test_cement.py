@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from numpy.typing import ArrayLike
 from scipy.integrate import solve_ivp
 
 from trocar.physics import curing
-from trocar.physics.cannula import tube_drop_pa
 from trocar.physics.cement import (
     CEMENTS,
     PLATEAU_PER_S,
-    ROCK_SHEAR,
     SET_PA_S,
     STOPS_FLOWING_PA_S,
     THICK_ENOUGH_PA_S,
     Cement,
-    shear_rate_per_s,
 )
 from trocar.physics.porous import Injectate
 
@@ -291,42 +287,3 @@ def test_it_stops_flowing_before_it_has_cured_and_is_solid_about_when_it_sets(ce
     assert cement.degree_at(cement.working_window(23.0).end_s) < 0.05
     assert 0.2 < cement.degree_at(cement.ages_s[-1]) < 0.5
     assert cement.ages_s[-1] == pytest.approx(cement.setting_s, rel=0.25)
-
-
-# shear rate in bone
-
-
-def test_shear_rate_grows_with_speed_and_falls_with_permeability() -> None:
-    speed = np.array([0.1, 0.2, -0.2])
-    rate = shear_rate_per_s(speed, 0.04, 0.85, 0.5)
-    assert rate[1:] == pytest.approx(2.0 * rate[0])
-    assert shear_rate_per_s(speed, 0.16, 0.85, 0.5) == pytest.approx(0.5 * rate)
-
-
-def test_shear_rate_is_the_formula_of_flow_in_rock() -> None:
-    """Cannella, Huh & Seright, SPE 18089 (1988): 6 ((3n+1)/4n)^(n/(n-1)) u / sqrt(k phi)."""
-    expected = 6.0 * (2.5 / 2.0) ** (0.5 / -0.5) * 0.16 / np.sqrt(0.04 * 0.85)
-    assert shear_rate_per_s(0.16, 0.04, 0.85, 0.5, ROCK_SHEAR) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("n", [0.3, 0.5, 0.8, 1.0])
-def test_shear_rate_gives_the_pressure_of_a_bundle_of_tubes(n: float) -> None:
-    """A share ``porosity`` of tubes, permeability = porosity radius^2 / 8, and a fluid in them that is a power law."""
-
-    @dataclass(frozen=True)
-    class PowerLaw:
-        def viscosity_pa_s(self, age_s: ArrayLike, shear_per_s: ArrayLike) -> np.ndarray:
-            return 300.0 * np.asarray(shear_per_s) ** (n - 1.0) + 0.0 * np.asarray(age_s)
-
-    radius, porosity, speed = 0.6, 0.85, 0.16
-    permeability = porosity * radius**2 / 8.0
-    per_mm = tube_drop_pa(PowerLaw(), radius, 1.0, speed / porosity * np.pi * radius**2, 0.0)
-    viscosity = PowerLaw().viscosity_pa_s(0.0, shear_rate_per_s(speed, permeability, porosity, n))
-    assert viscosity * speed / permeability == pytest.approx(per_mm, rel=1e-4)
-
-
-def test_shear_rate_is_steady_where_the_formula_is_nothing_over_nothing() -> None:
-    almost, one = (shear_rate_per_s(0.16, 0.04, 0.85, n) for n in (1.0 - 1e-7, 1.0))
-    assert almost == pytest.approx(one, rel=1e-6)
-    with pytest.raises(ValueError, match=r"n=1.1 is outside 0.1 to 1"):
-        shear_rate_per_s(0.16, 0.04, 0.85, 1.1)

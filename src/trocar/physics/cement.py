@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from trocar.measure import Range
 from trocar.physics import curing
+from trocar.physics.pores import SHEAR_INDEX_RANGE
 
 #: Pa s at 1/s from which cement spreads evenly rather than in fingers (Loeffel et al., Spine 33:1352, 2008; Baroud
 #: et al., Spine 31:2562, 2006; the number from memory, unverified).
@@ -34,12 +35,6 @@ PLATEAU_PER_S = 0.1
 TABLE_SHEAR_PER_S = 1.0
 #: degC of the rooms and bodies that its ageing is trusted in (chosen: little beyond those it was measured in).
 TEMPERATURE_RANGE = Range(15.0, 40.0, "degC")
-#: Shear over the flow's own scale in straight tubes of a medium's permeability and porosity: ``4 / sqrt(8)``. Averaging
-#: viscosity over capillaries foretold cement in foam best (Trivedi et al., Biomech Model Mechanobiol 22:1253, 2023),
-#: and a tube of trabecular bone's permeability is about as wide as its pores are.
-TUBE_SHEAR = 2.0**0.5
-#: The same in sandstone, where pores wind and narrow (Cannella, Huh & Seright, SPE 18089, 1988).
-ROCK_SHEAR = 6.0
 
 
 @dataclass(frozen=True)
@@ -181,27 +176,6 @@ class InBone:
         return self.cement.viscosity_pa_s(np.clip(np.asarray(age_s, dtype=float), known.low, known.high), shear_per_s)
 
 
-def shear_rate_per_s(
-    speed_mm_s: ArrayLike,
-    permeability_mm2: ArrayLike,
-    porosity: ArrayLike,
-    n: float,
-    shape: float = TUBE_SHEAR,
-) -> NDArray[np.float64]:
-    """Shear rate a fluid of index ``n`` feels when it seeps at ``speed_mm_s`` (flow over the whole area), arrays.
-
-    ``shape ((3n + 1) / 4n)^(n / (n - 1)) speed / sqrt(permeability porosity)``, by its limit where n is 1: with the
-    viscosity at this rate Darcy's law holds in a bundle of tubes. Cannella, Huh & Seright, SPE 18089 (1988).
-    """
-    SHEAR_INDEX_RANGE.check("n", n)
-    excess = (1.0 - n) / (4.0 * n)
-    profile = np.exp(-0.25 * (np.log1p(excess) / excess if excess > 0.0 else 1.0))
-    scale = np.sqrt(np.asarray(permeability_mm2, dtype=float) * np.asarray(porosity, dtype=float))
-    return shape * profile * np.abs(np.asarray(speed_mm_s, dtype=float)) / scale
-
-
-#: Indices of shear thinning: from nearly none of it left to none at all.
-SHEAR_INDEX_RANGE = Range(0.1, 1.0)
 #: Shares of monomer by mass: thick putty to twice what makers say.
 MONOMER_RANGE = Range(0.1, 0.6)
 #: Setting times at 23 degC: ISO 5833 asks for 3 to 15 min, cements for the spine are slower.

@@ -16,11 +16,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from trocar.measure import Status
 from trocar.physics.cannula import tube_drop_pa, wall_shear_per_s
-from trocar.physics.cement import shear_rate_per_s
 from trocar.physics.diffusion import Diffusion
 from trocar.physics.faces import Faces
 from trocar.physics.front import advance, conductances, speeds
 from trocar.physics.opening import Opening, opening
+from trocar.physics.pores import shear_rate_per_s
 
 #: Steps to a whole injection, unless a step is asked for.
 STEPS = 40

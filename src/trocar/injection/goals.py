@@ -21,11 +21,10 @@ from trocar.mechanics.filling import Filling, Mask, body_of, filled
 from trocar.mechanics.model import BoneModel
 from trocar.mechanics.resample import hu_on
 from trocar.mechanics.wall import posterior_wall
+from trocar.physics.porous import HALF
 from trocar.planning.access import Kind, kind_of
 from trocar.volume import Volume
 
-#: Share of its pores from which a voxel counts as cement.
-HALF = 0.5
 #: Cement that ends nearer to the posterior wall than this is told, mm. Ours.
 NEAR_WALL_MM = 5.0
 #: Less cement than this beyond the midline is not called a filling of both halves, %. Ours.

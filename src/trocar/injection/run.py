@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 from trocar.injection.risk import LEAK_ML
 from trocar.injection.ways_out import Route
 from trocar.measure import Status
-from trocar.physics.porous import Injection
+from trocar.physics.porous import HALF, Injection
 
 #: The order of all arrays by route.
 ROUTES: tuple[Route, ...] = tuple(Route)
-#: A voxel counts as reached from this share of its pores on.
-HALF = 0.5
 _MM3_PER_ML = 1000.0
 
 

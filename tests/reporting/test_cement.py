@@ -107,7 +107,7 @@ def test_the_lead_says_where_how_often_and_what_a_probability_is_not(told: Chapt
         "Cement leaves the bone in 31 % (22 to 41) of the computed injections, most often into a disc, 19 % (12 to 28) "
         "and into the canal, 11 % (6 to 18); published: 33 % (27 to 40)." in told.lead
     )
-    assert "The risk of a leak into the canal passes 5 % at 2.6 mL." in told.lead
+    assert "The risk of a leak into the canal reaches 5 % at 2.6 mL." in told.lead
     assert "not a rate among patients" in told.lead
     assert "a shape" not in told.lead
 
@@ -436,11 +436,11 @@ def test_the_pdf_has_the_strip_of_four_volumes(made: Report):
 # --- the parts ----------------------------------------------------------------------------------
 
 
-def test_where_a_risk_passes_a_level():
+def test_where_a_risk_reaches_a_level():
     series = {"volume_ml": [1.0, 2.0, 3.0], "disc": [0.0, 0.02, 0.1], "venous": [0.2, 0.3, 0.4]}
-    assert cement_answers.passes_at_ml(series, "disc", 6.0) == pytest.approx(2.5)
-    assert cement_answers.passes_at_ml(series, "venous", 5.0) == 1.0
-    assert cement_answers.passes_at_ml(series, "disc", 11.0) is None
+    assert cement_answers.reaches_at_ml(series, "disc", 6.0) == pytest.approx(2.5)
+    assert cement_answers.reaches_at_ml(series, "venous", 5.0) == 1.0
+    assert cement_answers.reaches_at_ml(series, "disc", 11.0) is None
 
 
 @pytest.mark.parametrize(

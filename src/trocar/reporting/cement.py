@@ -14,10 +14,10 @@ from trocar.reporting.cement_answers import (
     leaks,
     likeliest,
     named,
-    passes_at_ml,
     percent_words,
     place_words,
     planned_ml,
+    reaches_at_ml,
     route_words,
     seconds,
     simulated,
@@ -155,12 +155,12 @@ def _climbs(simulation: Simulation) -> str:
     series = simulation.series.get("leak_risk") or {}
     if "epidural" not in series:
         return ""
-    at = passes_at_ml(series, "epidural", RISK_PERCENT)
+    at = reaches_at_ml(series, "epidural", RISK_PERCENT)
     if at is None:
         return (
             f"the risk of a leak into the canal stays below {RISK_PERCENT:.0f} % up to {series['volume_ml'][-1]:.1f} mL"
         )
-    return f"the risk of a leak into the canal passes {RISK_PERCENT:.0f} % at {number(at)} mL"
+    return f"the risk of a leak into the canal reaches {RISK_PERCENT:.0f} % at {number(at)} mL"
 
 
 def _hottest(found: Mapping[str, Measure]) -> str:

@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from trocar.injection.routes import Route
 from trocar.measure import Finding, Measure
 from trocar.reporting.words import plain
@@ -178,16 +176,11 @@ def planned_ml(simulation: Simulation) -> float | None:
     return float(risk["volume_ml"][-1]) if len(risk.get("volume_ml", ())) else injected_ml(simulation)
 
 
-def passes_at_ml(series: dict[str, Any], route: str, percent: float) -> float | None:
-    """The injected volume at which a route's risk first reaches a level, mL; None where it does not."""
-    volume, risk = (np.asarray(series[name], float) for name in ("volume_ml", route))
-    over = np.flatnonzero(100.0 * risk >= percent)
-    if not len(over):
-        return None
-    n = int(over[0])
-    if n == 0:
-        return float(volume[0])
-    return float(np.interp(percent / 100.0, risk[n - 1 : n + 1], volume[n - 1 : n + 1]))
+def reaches_at_ml(series: dict[str, Any], route: str, percent: float) -> float | None:
+    """The injected volume at which a route's risk reaches a level, mL; None where it does not."""
+    from trocar.injection.risk import passed_ml
+
+    return passed_ml(series["volume_ml"], series[route], percent / 100.0)
 
 
 def seconds(measure: Measure) -> float:

@@ -15,10 +15,10 @@ from trocar.reporting.cement_answers import (
     injected_ml,
     leaks,
     named,
-    passes_at_ml,
     percent_words,
     place_words,
     planned_ml,
+    reaches_at_ml,
     route_words,
     seconds,
 )
@@ -126,18 +126,18 @@ def _rates(found: tuple[Leak, ...]) -> Picture:
 
 def _risk(simulation: Simulation) -> Picture:
     series, planned = simulation.series["leak_risk"], planned_ml(simulation)
-    passed = "; ".join(
+    reached = "; ".join(
         f"{route_words(name)} at {ml:.1f} mL"
         for name in series
-        if name not in ("volume_ml", ANY) and (ml := passes_at_ml(series, name, RISK_PERCENT)) is not None
+        if name not in ("volume_ml", ANY) and (ml := reaches_at_ml(series, name, RISK_PERCENT)) is not None
     )
     return Picture(
         "leak_risk",
         "Risk of a leak against the injected volume",
-        f"{RISK_PERCENT:.0f} % (dashed) is passed: {passed or 'by no route'}. It is a level to look at, not a limit "
+        f"{RISK_PERCENT:.0f} % (dashed) is reached: {reached or 'by no route'}. It is a level to look at, not a limit "
         "from a trial.",
-        f"Share of the computed injections that have leaked, against the injected volume; {RISK_PERCENT:.0f} % passed: "
-        f"{passed or 'by no route'}.{'' if planned is None else f' Planned: {planned:.1f} mL.'}",
+        f"Share of the computed injections that leaked, against the injected volume; {RISK_PERCENT:.0f} % reached: "
+        f"{reached or 'by no route'}.{'' if planned is None else f' Planned: {planned:.1f} mL.'}",
         risk_picture(series, planned),
         wide=True,
     )

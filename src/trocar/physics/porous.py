@@ -13,6 +13,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import brentq
 
 from trocar.measure import Status
 from trocar.physics.cannula import tube_drop_pa, wall_shear_per_s
@@ -26,6 +27,10 @@ from trocar.physics.pores import shear_rate_per_s
 STEPS = 40
 #: How far the pressure is solved: the residual of a step over what is pushed in.
 TOLERANCE = 1e-6
+#: A flow below this is none: 3 mm3 a minute.
+STANDSTILL_MM3_S = 0.05
+#: The rate at which a resistance is looked for, where a pressure is prescribed.
+TRIAL_MM3_S = 1.0
 #: What a way that lets only the first fluid through still conducts once the other has reached it: next to nothing, but
 #: enough for the pressure of what it encloses to be known.
 SEALED = 1e-6
@@ -85,12 +90,13 @@ class Injectate(Protocol):
 
 @dataclass(frozen=True)
 class Stroke:
-    """So much through one tip at a constant rate, after a pause."""
+    """So much through one tip after a pause: at a constant rate, or as fast as a constant pressure drives it."""
 
     volume_mm3: float
-    rate_mm3_s: float
+    rate_mm3_s: float | None = None
     tip: int = 0
     pause_s: float = 0.0
+    pressure_pa: float | None = None
 
 
 @dataclass(frozen=True)
@@ -152,7 +158,8 @@ def inject(
     ``tip_radius_mm``; ``age_s`` is the injectate's age, in its own seconds, when the first stroke begins. In each step
     (:data:`STEPS` to the whole, unless ``step_mm3`` says otherwise) the pressure is solved with the fluids where they
     are (a cell that both share resists as both in series) and the front moves with it. Where the pressure before the
-    ``tube`` would exceed ``limit_pa``, the injection ends with :attr:`Status.INJECTOR_LIMIT` at what was reached.
+    ``tube`` would exceed ``limit_pa``, or a stroke's own pressure drives less than :data:`STANDSTILL_MM3_S`, the
+    injection ends with :attr:`Status.INJECTOR_LIMIT` at what was reached.
 
     First order in the step and in the cell. Raises ``ValueError`` for a tip with no medium around it, a stroke of no
     volume, and numbers that are not positive.
@@ -169,12 +176,12 @@ def inject(
         flow.wait(stroke.pause_s)
         count = max(1, int(np.ceil(stroke.volume_mm3 / step_mm3 - 1e-9)))
         for _ in range(count):
-            status = flow.push(tips[stroke.tip], stroke.volume_mm3 / count, stroke.rate_mm3_s, limit_pa)
+            status = flow.push(tips[stroke.tip], stroke, stroke.volume_mm3 / count, limit_pa)
             if status is not Status.SUCCESS:
                 return flow.result(status)
             progress(flow.injected_mm3)
     last = strokes[-1]
-    return flow.result(flow.look(tips[last.tip], last.rate_mm3_s))
+    return flow.result(flow.look(tips[last.tip], last))
 
 
 class _Flow:
@@ -205,6 +212,7 @@ class _Flow:
         self.ways = _Ways.of(medium)
         self.outflow = np.zeros(self.ways.cells.size)
         self.time_s, self.age_s, self.injected_mm3, self.iterations = 0.0, age_s, 0.0, 0
+        self.rate_mm3_s = 0.0
         self.rows: list[tuple[float, float, float, float, float]] = []
         self.leaks: list[NDArray[np.float64]] = []
 
@@ -214,29 +222,41 @@ class _Flow:
         self.age_s += seconds * self.injectate.ageing_outside
         self.aged += self.content * (seconds * self.injectate.ageing)
 
-    def look(self, where: Opening, rate_mm3_s: float, limit_pa: float = np.inf) -> Status:
+    def look(self, where: Opening, stroke: Stroke, limit_pa: float = np.inf) -> Status:
         """Solve for the pressure of the state there is, and write it down."""
         self._thicken()
-        solved = self._solve(where, rate_mm3_s)
-        tip_pa = self._tip_pa(where, rate_mm3_s)
-        thick, drop_pa = self._in_tube(rate_mm3_s)
-        driving_pa = tip_pa + drop_pa
-        if not (solved and np.isfinite(driving_pa)):
-            return Status.NOT_CONVERGED if np.isfinite(driving_pa) else Status.NOT_FINITE
-        self.rows.append((self.time_s, self.injected_mm3, tip_pa, driving_pa, thick))
+        solved = self._solve(where, stroke.rate_mm3_s or TRIAL_MM3_S)
+        tip_pa = self._tip_pa(where, stroke.rate_mm3_s or TRIAL_MM3_S)
+        if not (solved and np.isfinite(tip_pa)):
+            return Status.NOT_CONVERGED if np.isfinite(tip_pa) else Status.NOT_FINITE
+        self.rate_mm3_s = stroke.rate_mm3_s or self._driven(tip_pa / TRIAL_MM3_S, stroke.pressure_pa or 0.0)
+        if stroke.rate_mm3_s is None:  # all flows and pressures are in proportion, as long as viscosities are
+            share = self.rate_mm3_s / TRIAL_MM3_S
+            tip_pa, self.pressure, self.outflow = share * tip_pa, share * self.pressure, share * self.outflow
+        thick, drop_pa = self._in_tube(self.rate_mm3_s)
+        self.rows.append((self.time_s, self.injected_mm3, tip_pa, tip_pa + drop_pa, thick))
         self.leaks.append(self.ways.leaked(len(self.medium.outlets)))
-        return Status.SUCCESS if driving_pa <= limit_pa else Status.INJECTOR_LIMIT
+        moves = tip_pa + drop_pa <= limit_pa and self.rate_mm3_s > STANDSTILL_MM3_S
+        return Status.SUCCESS if moves else Status.INJECTOR_LIMIT
 
-    def push(self, where: Opening, volume_mm3: float, rate_mm3_s: float, limit_pa: float) -> Status:
+    def push(self, where: Opening, stroke: Stroke, volume_mm3: float, limit_pa: float) -> Status:
         """One step; the fluid stays where it was where it cannot be made."""
-        status = self.look(where, rate_mm3_s, limit_pa)
+        status = self.look(where, stroke, limit_pa)
         if status is Status.SUCCESS:
             self._advance(where, volume_mm3)
-            self.wait(volume_mm3 / rate_mm3_s)
+            self.wait(volume_mm3 / self.rate_mm3_s)
             self.injected_mm3 += volume_mm3
             newly = np.isinf(self.arrival) & (self.content >= HALF * self.room) & (self.room > 0.0)
             self.arrival[newly] = self.injected_mm3
         return status
+
+    def _driven(self, resistance_pa_s_mm3: float, pressure_pa: float) -> float:
+        """The rate at which medium and tube together take a pressure, mm3/s."""
+
+        def missing(rate_mm3_s: float) -> float:
+            return resistance_pa_s_mm3 * rate_mm3_s + self._in_tube(rate_mm3_s)[1] - pressure_pa
+
+        return float(brentq(missing, 0.0, 2.0 * pressure_pa / resistance_pa_s_mm3))
 
     def result(self, status: Status) -> Injection:
         """What has happened so far."""
@@ -359,9 +379,12 @@ def _check(medium: Medium, strokes: Sequence[Stroke], **positive: float) -> None
     if any((medium.porosity.reshape(-1)[o.cells] <= 0.0).any() for o in medium.outlets):
         raise ValueError("an outlet leads from a cell that has no pores.")
     for stroke in strokes:
-        for name in ("volume_mm3", "rate_mm3_s"):
-            positive[name] = getattr(stroke, name)
-            _positive(name, positive[name])
+        if (stroke.rate_mm3_s is None) == (stroke.pressure_pa is None):
+            raise ValueError(f"a stroke has either a rate_mm3_s or a pressure_pa; got {stroke}.")
+        for name in ("volume_mm3", "rate_mm3_s", "pressure_pa"):
+            value = getattr(stroke, name)
+            if value is not None:
+                _positive(name, value)
         if not stroke.pause_s >= 0.0:
             raise ValueError(f"pause_s={stroke.pause_s} must be 0 or more seconds.")
     for name, value in positive.items():

@@ -17,11 +17,12 @@ from trocar.injection.goals import Goals, filling_goals, simulated_filling
 from trocar.injection.heat_site import heat_site
 from trocar.injection.heat_source import cement_after
 from trocar.injection.heating import Heating, heating
-from trocar.injection.leak_series import Augmentation
+from trocar.injection.leak_series import Augmentation, Rate
 from trocar.injection.nominal import Nominal, nominal
 from trocar.injection.outcome import Outcome
 from trocar.injection.published import measures as published_measures
 from trocar.injection.published import published
+from trocar.injection.published import table as published_table
 from trocar.injection.site import Site
 from trocar.injection.ways_out import WaysOut
 from trocar.measure import Finding, Measure, Status
@@ -137,16 +138,20 @@ class Cemented:
         found: dict[str, Mapping[str, Sequence[Any]]] = {"ways_out": self.ways.table(), **self.nominal.series()}
         for part in parts:
             found.update(part)
-        return found
+        return found | {"published": published_table(self._rates)}
+
+    @property
+    def _rates(self) -> tuple[Rate, ...]:
+        """What others have seen in vertebrae like this one."""
+        cause = self.procedure.cause(self.plan.anatomy.vertebra(self.procedure.level))
+        return published(cause, Augmentation(self.procedure.name))
 
     @property
     def measures(self) -> tuple[Measure, ...]:
         """All numbers, with what others have published beside those of the model."""
         parts = [part.measures() for part in (self.nominal, self.heat, self.outcome) if part is not None]
         goals = () if self.goals is None else self.goals.measures
-        cause = self.procedure.cause(self.plan.anatomy.vertebra(self.procedure.level))
-        rates = published(cause, Augmentation(self.procedure.name))
-        return (*goals, *(m for part in parts for m in part), *published_measures(rates))
+        return (*goals, *(m for part in parts for m in part), *published_measures(self._rates))
 
     @property
     def findings(self) -> tuple[Finding, ...]:

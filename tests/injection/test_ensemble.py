@@ -15,6 +15,7 @@ from trocar.errors import LevelError
 from trocar.injection.changes import changes, usual_changes
 from trocar.injection.digest import digest
 from trocar.injection.ensemble import name_of, one, run
+from trocar.injection.medium import Draw
 from trocar.injection.outcome import Outcome
 from trocar.injection.risk import LEAK_ML, STOP_AT, Difference
 from trocar.injection.run import ROUTES, Run, reduced
@@ -110,12 +111,14 @@ def evenly(leaked_mm3: list[float], name: str = "hole") -> Injection:
     content = np.array([[[260.0, 240.0]]], np.float32)
     leaked = np.stack([np.array(leaked_mm3), row], axis=1)
     push = 100.0 * np.arange(steps)
-    return Injection(medium, Status.SUCCESS, time_s, push, row, row + 5.0, row, leaked, content, content, content)
+    return Injection(
+        medium, Status.SUCCESS, time_s, push, row, row + 5.0, row, row + 10.0, leaked, content, content, content
+    )
 
 
 def test_the_onset_is_where_straight_lines_pass_what_counts() -> None:
     ways, nodes = [("hole", Route.DISC), ("absent", Route.VENOUS)], np.linspace(0.0, 0.4, 5)
-    found = reduced(3, evenly([0.0, 0.0, 0.0, 100.0, 150.0]), ways, nodes, 0.01)
+    found = reduced(3, evenly([0.0, 0.0, 0.0, 100.0, 150.0]), ways, nodes)
     disc, vein = ROUTES.index(Route.DISC), ROUTES.index(Route.VENOUS)
     assert found.onset_ml[disc] == pytest.approx(0.25)  # half-way between the third row and the fourth
     assert found.onset_s[disc] == pytest.approx(80.0 + 5.0)
@@ -127,20 +130,20 @@ def test_the_onset_is_where_straight_lines_pass_what_counts() -> None:
 
 
 def test_a_leak_before_a_pause_is_not_put_into_it() -> None:
-    found = reduced(0, evenly([0.0, 0.0, 100.0]), [("hole", Route.DISC)], np.linspace(0.0, 0.2, 3), 0.01)
+    found = reduced(0, evenly([0.0, 0.0, 100.0]), [("hole", Route.DISC)], np.linspace(0.0, 0.2, 3))
     assert found.onset_s[ROUTES.index(Route.DISC)] == pytest.approx(15.0)
 
 
 def test_curves_are_of_the_planned_volume() -> None:
     """A draw that pushes twice as much as planned has leaked by half the planned volume what it leaks by all of its."""
-    found = reduced(0, evenly([0.0, 0.0, 100.0]), [("hole", Route.DISC)], np.array([0.0, 0.05, 0.1]), 0.01, 2.0)
+    found = reduced(0, evenly([0.0, 0.0, 100.0]), [("hole", Route.DISC)], np.array([0.0, 0.05, 0.1]), 2.0)
     np.testing.assert_allclose(found.leaked_ml, [[0.0, 0.0, 0.1]], atol=1e-12)
     assert found.onset_ml[ROUTES.index(Route.DISC)] == pytest.approx(0.075)
 
 
 def test_an_injection_that_failed_at_once_is_kept_as_nothing() -> None:
     failed = replace(evenly([]), status=Status.NOT_CONVERGED)
-    found = reduced(0, failed, [("hole", Route.DISC)], np.linspace(0.0, 1.0, 3), 0.01)
+    found = reduced(0, failed, [("hole", Route.DISC)], np.linspace(0.0, 1.0, 3))
     assert found.status is Status.NOT_CONVERGED
     assert (found.injected_ml, found.inside_ml, found.peak_pa) == (0.0, 0.0, 0.0)
 
@@ -385,6 +388,9 @@ def test_what_is_usually_tried_is_tried_and_what_cannot_be_is_told(site: Site) -
     assert {"from the left", "medium viscosity cement", "high viscosity cement", "half the pace"} <= set(found)
     assert "low viscosity cement" not in found
     assert not refused
+    by_pressure, _ = usual_changes(replace(site, pressure_pa=4e5))
+    assert by_pressure["half the pressure"].pressure_pa == 2e5
+    assert "half the pace" not in by_pressure
     early = replace(site, minutes=site.cement.valid_age_s.low / 60.0 / site.cement.ageing(site.room_c) + 0.1)
     found, refused = usual_changes(early)
     assert "1 min earlier" not in found
@@ -466,4 +472,15 @@ def test_no_runs_no_workers_and_negative_seeds_are_refused(site: Site, numbers: 
 
 def test_a_way_that_is_not_the_sites_may_not_leak() -> None:
     with pytest.raises(ValueError, match="2 mm³ left by 'elsewhere', which is no way out of the site"):
-        reduced(0, evenly([0.0, 1.0, 2.0], "elsewhere"), [("a", Route.DISC)], np.linspace(0.0, 1.0, 3), 0.1)
+        reduced(0, evenly([0.0, 1.0, 2.0], "elsewhere"), [("a", Route.DISC)], np.linspace(0.0, 1.0, 3))
+
+
+def test_a_constant_pressure_drives_the_whole_volume(site: Site) -> None:
+    pushed = replace(site, pressure_pa=4e5, limit_pa=4e5)
+    assert {(s.rate_mm3_s, s.pressure_pa) for s in pushed.strokes()} == {(None, 4e5)}
+    found = pushed.inject(Draw.middle(site.ways))
+    assert found.status is Status.SUCCESS
+    np.testing.assert_allclose(found.driving_pa, 4e5, rtol=1e-8)
+    assert found.rate_mm3_s[-1] < found.rate_mm3_s[0]
+    with pytest.raises(ValueError, match="pressure_pa=50000000"):
+        replace(site, pressure_pa=5e7)

@@ -170,7 +170,7 @@ class TestCementAfterAnInjection:
         nothing = np.zeros(0)
         outlets = tuple(Outlet(name, np.zeros(1, np.int64), np.ones(1)) for name in ("hole", "disc", "foramen"))
         bed = Medium(np.ones_like(content), np.ones((3, *content.shape), np.float32), (MM, MM, MM), outlets)
-        rows = (nothing, nothing, nothing, nothing, nothing, np.array([leaked_mm3]))
+        rows = (nothing, nothing, nothing, nothing, nothing, nothing, np.array([leaked_mm3]))
         return Injection(bed, Status.SUCCESS, *rows, content, age, content)
 
     def way(self, name: str, route: Route) -> WayOut:

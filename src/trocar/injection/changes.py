@@ -83,8 +83,11 @@ def usual_changes(
         f"{LATER_MIN:g} min later": {"minutes": site.minutes + LATER_MIN},
         f"{EARLIER_MIN:g} min earlier": {"minutes": site.minutes - EARLIER_MIN},
         f"{PAUSE_S:g} s pause half-way": {"pause_s": PAUSE_S},
-        "half the pace": {"rate_ml_min": SLOWER * site.rate_ml_min},
     }
+    if site.pressure_pa:
+        wanted["half the pressure"] = {"pressure_pa": SLOWER * site.pressure_pa}
+    else:
+        wanted["half the pace"] = {"rate_ml_min": SLOWER * site.rate_ml_min}
     found, refused = {}, []
     for name, fields in wanted.items():
         try:

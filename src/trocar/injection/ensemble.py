@@ -39,7 +39,7 @@ def one(site: Site, seed: int, number: int) -> Run:
     """The run with a number: draw, inject, reduce. A pure function of its arguments."""
     draw = site.spread.draw(np.random.default_rng([seed, number]), site.ways)
     ways = [(way.name, way.route) for way in site.ways]
-    return reduced(number, site.inject(draw), ways, site.nodes_ml, site.rate_ml_s, draw.volume)
+    return reduced(number, site.inject(draw), ways, site.nodes_ml, draw.volume)
 
 
 def run(

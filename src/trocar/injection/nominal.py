@@ -79,11 +79,17 @@ class Nominal:
             Measure("working_window_start", window.start_s / _S_PER_MIN, "min", method=f"Since mixing; {room}"),
             Measure("working_window_end", window.end_s / _S_PER_MIN, "min", method=f"Since mixing; {room}"),
             Measure("injection_start", self.site.minutes, "min", method="Since mixing."),
-            Measure("injection_time", time_s / _S_PER_MIN, "min", method=f"At {self.site.rate_ml_min:g} ml a minute."),
+            Measure("injection_time", time_s / _S_PER_MIN, "min", method=self._pace),
             Measure("cement_injected", self.injected_ml, "mL", method="Through all needles together."),
             Measure("injection_pressure_peak", peak, "kPa", method="Before the cannula, every unknown at its middle."),
             Measure("tip_pressure_peak", tip, "kPa", method="At the needle's tip, every unknown at its middle."),
         )
+
+    @property
+    def _pace(self) -> str:
+        if self.site.pressure_pa:
+            return f"Pushed with {self.site.pressure_pa / 1e6:g} MPa before the cannula."
+        return f"At {self.site.rate_ml_min:g} ml a minute."
 
     def findings(self) -> tuple[Finding, ...]:
         """Where it ended, if it could not be finished, and whether the cement is in its window throughout."""

@@ -68,7 +68,6 @@ def reduced(
     injection: Injection,
     ways: Sequence[tuple[str, Route]],
     nodes_ml: NDArray[np.float64],
-    rate_ml_s: float,
     volume_factor: float = 1.0,
 ) -> Run:
     """What is kept of an injection.
@@ -81,6 +80,7 @@ def reduced(
     if not injected_ml.size:  # it failed before its first step
         injected_ml, by_way = np.zeros(1), np.zeros((len(ways), 1))
     time_s = injection.time_s if injection.time_s.size else np.zeros(1)
+    rate_ml_s = injection.rate_mm3_s / _MM3_PER_ML
     leaked = np.array([np.interp(nodes_ml * volume_factor, injected_ml, way) for way in by_way]).reshape(
         len(ways), len(nodes_ml)
     )
@@ -111,7 +111,10 @@ def _by_way(injection: Injection, names: Sequence[str]) -> NDArray[np.float64]:
 
 
 def _onset(
-    injected_ml: NDArray[np.float64], time_s: NDArray[np.float64], leaked_ml: NDArray[np.float64], rate_ml_s: float
+    injected_ml: NDArray[np.float64],
+    time_s: NDArray[np.float64],
+    leaked_ml: NDArray[np.float64],
+    rate_ml_s: NDArray[np.float64],
 ) -> tuple[float, float]:
     """The volume injected and the time at which a leak had grown to what counts; ``inf`` where it never had.
 
@@ -123,4 +126,4 @@ def _onset(
     n = max(int(late[0]), 1)
     share = (LEAK_ML - leaked_ml[n - 1]) / (leaked_ml[n] - leaked_ml[n - 1])
     at_ml = injected_ml[n - 1] + share * (injected_ml[n] - injected_ml[n - 1])
-    return float(at_ml), float(time_s[n - 1] + (at_ml - injected_ml[n - 1]) / rate_ml_s)
+    return float(at_ml), float(time_s[n - 1] + (at_ml - injected_ml[n - 1]) / rate_ml_s[n - 1])

@@ -28,6 +28,8 @@ NODE_ML = 0.1
 VOLUME, RATE = Range(0.2, 15.0, "ml"), Range(0.05, 20.0, "ml/min")
 #: A pause longer than this is the end of an injection.
 PAUSE = Range(0.0, 600.0, "s")
+#: Constant pressures that can be asked for; 0 asks for a rate. Pumps give less than 20 MPa.
+PRESSURE = Range(0.0, 20e6, "Pa")
 _MM3_PER_ML, _S_PER_MIN = 1000.0, 60.0
 
 
@@ -37,7 +39,8 @@ class Site:
 
     ``model`` is a bone model with its arch, ``ways`` the ways out on its grid, ``tips_mm`` ``(n, 3)`` the needle tips
     in mm along k, j, i from the box's corner (:func:`trocar.mechanics.filling.index_mm`). ``volume_ml`` is shared
-    equally among the tips, one after the other, at ``rate_ml_min``; a pause of ``pause_s`` comes when half of it is in.
+    equally among the tips, one after the other, at ``rate_ml_min`` or, where ``pressure_pa`` is not 0, as fast as that
+    constant pressure before the cannula drives it; a pause of ``pause_s`` comes when half of it is in.
     The injection starts ``minutes`` after mixing, in a room of ``room_c``. ``cavity`` is what a balloon left.
     ``limit_pa`` is the most that the injector gives before the ``cannula``. Ways out of one name are renamed
     (:func:`told_apart`).
@@ -58,6 +61,7 @@ class Site:
     room_c: float = 21.0
     limit_pa: float = np.inf
     pause_s: float = 0.0
+    pressure_pa: float = 0.0
     spread: Spread = field(default_factory=Spread)
     cavity: Mask | None = None
 
@@ -92,11 +96,6 @@ class Site:
         return self.minutes * _S_PER_MIN * self.cement.ageing(self.room_c)
 
     @property
-    def rate_ml_s(self) -> float:
-        """How fast it is injected."""
-        return self.rate_ml_min / _S_PER_MIN
-
-    @property
     def nodes_ml(self) -> NDArray[np.float64]:
         """The volumes at which risk is told, from none to all, ``[node]``."""
         return np.linspace(0.0, self.volume_ml, int(np.ceil(self.volume_ml / NODE_ML - 1e-9)) + 1)
@@ -109,8 +108,9 @@ class Site:
             ends[0.5 * total] = tips // 2
         starts = [0.0, *sorted(ends)]
         pairs = zip(starts, sorted(ends), strict=False)
+        rate = None if self.pressure_pa else self.rate_ml_min * _MM3_PER_ML / _S_PER_MIN
         return tuple(
-            Stroke(end - start, self.rate_ml_s * _MM3_PER_ML, ends[end], self._pause(start, total))
+            Stroke(end - start, rate, ends[end], self._pause(start, total), self.pressure_pa or None)
             for start, end in pairs
         )
 
@@ -141,6 +141,7 @@ class Site:
         VOLUME.check("volume_ml", self.volume_ml, "an injection")
         RATE.check("rate_ml_min", self.rate_ml_min, "an injection")
         PAUSE.check("pause_s", self.pause_s, "an injection")
+        PRESSURE.check("pressure_pa", self.pressure_pa, "an injection")
         if self.tips_mm.shape[1:] != (3,) or not len(self.tips_mm) or not np.isfinite(self.tips_mm).all():
             raise ValueError(f"tips_mm {self.tips_mm.shape} must be (n, 3) mm along k, j, i, at least one.")
         if not self.limit_pa > 0.0:

@@ -27,6 +27,8 @@ from trocar.physics.pores import shear_rate_per_s
 STEPS = 40
 #: How far the pressure is solved: the residual of a step over what is pushed in.
 TOLERANCE = 1e-6
+#: Relative distance within which two pressures are one: that with which a rate is found for a pressure.
+TIE = 1e-9
 #: A flow below this is none: 3 mm3 a minute.
 STANDSTILL_MM3_S = 0.05
 #: The rate at which a resistance is looked for, where a pressure is prescribed.
@@ -112,7 +114,8 @@ class Injection:
     """How it went: one row for each state before a step and one at the end, and the fields at the end.
 
     ``time_s`` since the first stroke's turn, ``injected_mm3`` through all tips, ``tip_pa`` at the tip and
-    ``driving_pa`` before the tube, ``viscosity_pa_s`` in the tube, ``leaked_mm3`` ``[step, outlet]``. ``content_mm3``
+    ``driving_pa`` before the tube, ``viscosity_pa_s`` in the tube, ``rate_mm3_s`` of the step that begins there,
+    ``leaked_mm3`` ``[step, outlet]``. ``content_mm3``
     (float32 ``[k, j, i]``) is how much of the injected fluid each cell holds, ``age_s`` its mean age there,
     ``arrival_mm3`` how much had been injected when the cell was half full (``inf`` where it never was).
     """
@@ -124,6 +127,7 @@ class Injection:
     tip_pa: NDArray[np.float64]
     driving_pa: NDArray[np.float64]
     viscosity_pa_s: NDArray[np.float64]
+    rate_mm3_s: NDArray[np.float64]
     leaked_mm3: NDArray[np.float64]
     content_mm3: NDArray[np.float32]
     age_s: NDArray[np.float32]
@@ -213,7 +217,7 @@ class _Flow:
         self.outflow = np.zeros(self.ways.cells.size)
         self.time_s, self.age_s, self.injected_mm3, self.iterations = 0.0, age_s, 0.0, 0
         self.rate_mm3_s = 0.0
-        self.rows: list[tuple[float, float, float, float, float]] = []
+        self.rows: list[tuple[float, ...]] = []
         self.leaks: list[NDArray[np.float64]] = []
 
     def wait(self, seconds: float) -> None:
@@ -234,9 +238,9 @@ class _Flow:
             share = self.rate_mm3_s / TRIAL_MM3_S
             tip_pa, self.pressure, self.outflow = share * tip_pa, share * self.pressure, share * self.outflow
         thick, drop_pa = self._in_tube(self.rate_mm3_s)
-        self.rows.append((self.time_s, self.injected_mm3, tip_pa, tip_pa + drop_pa, thick))
+        self.rows.append((self.time_s, self.injected_mm3, tip_pa, tip_pa + drop_pa, thick, self.rate_mm3_s))
         self.leaks.append(self.ways.leaked(len(self.medium.outlets)))
-        moves = tip_pa + drop_pa <= limit_pa and self.rate_mm3_s > STANDSTILL_MM3_S
+        moves = tip_pa + drop_pa <= limit_pa * (1.0 + TIE) and self.rate_mm3_s > STANDSTILL_MM3_S
         return Status.SUCCESS if moves else Status.INJECTOR_LIMIT
 
     def push(self, where: Opening, stroke: Stroke, volume_mm3: float, limit_pa: float) -> Status:
@@ -260,12 +264,24 @@ class _Flow:
 
     def result(self, status: Status) -> Injection:
         """What has happened so far."""
-        time, injected, tip, driving, thick = np.array(self.rows, np.float64).reshape(-1, 5).T
+        time, injected, tip, driving, thick, rate = np.array(self.rows, np.float64).reshape(-1, 6).T
         leaked = np.array(self.leaks, np.float64).reshape(len(self.rows), len(self.medium.outlets))
         age = np.divide(self.aged, self.content, out=np.zeros_like(self.aged), where=self.content > 0.0)
         content, aged, arrival = (a.astype(np.float32) for a in (self.content, age, self.arrival))
         return Injection(
-            self.medium, status, time, injected, tip, driving, thick, leaked, content, aged, arrival, self.iterations
+            self.medium,
+            status,
+            time,
+            injected,
+            tip,
+            driving,
+            thick,
+            rate,
+            leaked,
+            content,
+            aged,
+            arrival,
+            self.iterations,
         )
 
     def _thicken(self) -> None:

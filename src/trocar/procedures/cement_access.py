@@ -49,6 +49,9 @@ class CementAccess(BoneAccess):
         21.0, TEMPERATURE_RANGE.low, 30.0, "Cel", "Temperature of the room where the cement is mixed and waits."
     )
     injection_rate_ml_min: float = quantity(2.0, RATE.low, RATE.high, "mL/min", "How fast the cement is pushed in.")
+    injection_pressure_mpa: float = quantity(
+        0.0, 0.0, 20.0, "MPa", "Push with this constant pressure; 0 pushes at the rate above."
+    )
     injector: str = choice("screw pump", tuple(INJECTORS), "What pushes the cement: it limits the pressure.")
     aetiology: str = choice(
         "auto", ("auto", *(a.value for a in Aetiology)), "Why the bone is weak; 'auto' looks for a lytic lesion."
@@ -68,6 +71,12 @@ class CementAccess(BoneAccess):
         super().__post_init__()
         if self.leak_seed != int(self.leak_seed):
             raise ValueError(f"leak_seed={self.leak_seed} must be a whole number.")
+        most = INJECTORS[self.injector].limit_pa / 1e6
+        if self.injection_pressure_mpa > most:
+            raise ValueError(
+                f"injection_pressure_mpa={self.injection_pressure_mpa:g} is more than the {most:.2g} MPa of a "
+                f"{self.injector}."
+            )
 
     def review(self, anatomy: Anatomy, options: tuple[Option, ...]) -> tuple[Finding, ...]:
         """Concerns about the labels, the best option and the cement."""
@@ -140,6 +149,7 @@ class CementAccess(BoneAccess):
             rate_ml_min=self.injection_rate_ml_min,
             room_c=self.room_temperature_c,
             limit_pa=INJECTORS[self.injector].limit_pa,
+            pressure_pa=1e6 * self.injection_pressure_mpa,
             spread=Spread.of_hand(HandError(self.entry_sd_mm, self.angle_sd_deg)),
             cavity=None if hollow is None else hollow & body_of(model),
         )

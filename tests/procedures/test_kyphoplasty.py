@@ -15,6 +15,7 @@ from trocar.anatomy.patient import Anatomy
 from trocar.anatomy.phantom import PhantomSpec, phantom
 from trocar.anatomy.vertebra import Part
 from trocar.errors import NoSafeTrajectory
+from trocar.injection.references import REFERENCES
 from trocar.io.plan_file import from_json, to_json
 from trocar.measure import Measure, Severity, Status
 from trocar.mechanics.balloon_place import room_mm
@@ -200,6 +201,11 @@ def test_cement_fills_the_cavity_first_and_makes_the_body_stiffer() -> None:
     assert cement[cavity].mean() > 0.95
     assert measure(found, "fill_share").value == pytest.approx(15.0, abs=0.5)
     assert measure(found, "stiffness_augmented").value > 1.05 * measure(found, "stiffness_fractured").value
+
+
+def test_what_the_injection_rests_on_is_cited_after_the_procedures_own() -> None:
+    own = Kyphoplasty.references
+    assert simulated(balloons="one").references == (*own, *REFERENCES)
 
 
 def test_what_no_balloon_holds_is_refused() -> None:

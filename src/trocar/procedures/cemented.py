@@ -23,6 +23,7 @@ from trocar.injection.outcome import Outcome
 from trocar.injection.published import measures as published_measures
 from trocar.injection.published import published
 from trocar.injection.published import table as published_table
+from trocar.injection.references import REFERENCES
 from trocar.injection.site import Site
 from trocar.injection.ways_out import WaysOut
 from trocar.measure import Finding, Measure, Status
@@ -106,7 +107,7 @@ class Cemented:
     def simulation(self, findings: tuple[Finding, ...] = ()) -> Simulation:
         """All of it as a simulation of the plan, with ``findings`` before its own."""
         told = (*findings, *self.findings)
-        references = self.procedure.references
+        references = (*self.procedure.references, *REFERENCES)
         return Simulation(self.plan, self.status, self.volumes, dict(self.series), self.measures, told, references)
 
     def filling(self, model: BoneModel) -> Filling:

@@ -140,6 +140,7 @@ class Kyphoplasty(CementAccess):
             series={**found.series, **flowed.series},
             measures=(*found.measures, cavity, *regained, *flowed.measures),
             findings=(*found.findings, *_cement(cement_ml, cavity), *flowed.findings),
+            references=flowed.references,
         )
         if not cemented.holds:
             return found

@@ -8,8 +8,10 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from statistics import NormalDist
 
 import click
 
@@ -18,6 +20,13 @@ from trocar.anatomy.levels import Level
 from trocar.anatomy.morphometry import sources
 from trocar.anatomy.schemes import schemes
 from trocar.cli import main
+from trocar.injection.leak_series import RATES
+from trocar.injection.medium import Spread
+from trocar.injection.references import REFERENCES
+from trocar.injection.risk import STOP_AT
+from trocar.physics.cannula import INJECTORS
+from trocar.physics.cement import CEMENTS
+from trocar.physics.marrow import LogNormal
 from trocar.planning.access import APPROACHES, Approach
 from trocar.planning.instrument import OUTER_DIAMETER_MM
 from trocar.reporting.cite import every_reference
@@ -26,6 +35,21 @@ from trocar.treatment import Procedure, procedures
 PACKAGE = Path(trocar.__file__).parent
 #: A value that is longer than this is a table: it is read in the source.
 LONGEST_VALUE = 90
+#: degC of the room whose working windows are listed: what a plan takes unless told otherwise.
+ROOM_C = 21.0
+#: Two-sided 95 % of a normal distribution, in standard deviations.
+Z95 = NormalDist().inv_cdf(0.975)
+#: What each number of a spread belongs to; one that is missing here ends the build.
+VARIED = {
+    "permeability_sd": "permeability of the bone as a whole",
+    "grain_sd": "permeability from place to place, alike over a few millimetres",
+    "transverse_sd": "permeability across against along the body's axis",
+    "cortex_sd": "permeability of intact cortex, to marrow alone",
+    "marrow_pa_s": "viscosity of marrow",
+    "cement_sd": "viscosity of the cement: another batch, another mix",
+    "volume_sd": "volume that leaves the needle",
+    "tip_sd_mm": "place of the tip, along each axis, by the hand error that was planned with",
+}
 
 
 def write(folder: Path) -> None:
@@ -47,6 +71,10 @@ def parts() -> dict[str, str]:
         "approaches": "\n\n".join(approach(a) for a in APPROACHES) + "\n",
         "constants": constants(),
         "bibliography": bibliography(),
+        "cements": cements(),
+        "injectors": injectors(),
+        "spread": spread(),
+        "leaks": leaks(),
         "needles": table(("gauge", "outer diameter, mm"), ((f"{g}G", d) for g, d in OUTER_DIAMETER_MM.items())),
     }
 
@@ -122,6 +150,45 @@ def approach(what: Approach) -> str:
     )
 
 
+def cements() -> str:
+    """The named cements: examples, when each may be injected, and what its curve rests on."""
+    rows = []
+    for c in CEMENTS.values():
+        window = c.working_window(ROOM_C)
+        minutes = f"{window.start_s / 60.0:.0f} to {window.end_s / 60.0:.0f}"
+        rows.append((c.name, ", ".join(c.examples), minutes, f"{c.setting_s / 60.0:.0f}", c.source))
+    head = ("cement", "products called so", f"window at {ROOM_C:g} °C, min", "sets at 23 °C, min", "rests on")
+    return table(head, rows)
+
+
+def injectors() -> str:
+    """What pushes the cement, and the pressure that ends the injection."""
+    rows = ((i.name, f"{1e-6 * i.limit_pa:.1f}", i.source) for i in INJECTORS.values())
+    return table(("injector", "limit, MPa", "rests on"), rows)
+
+
+def spread() -> str:
+    """What is drawn anew for each injection of an ensemble, and how widely."""
+    usual = Spread()
+    rows = [(VARIED[f.name], drawn(f.name, getattr(usual, f.name))) for f in dataclasses.fields(usual)]
+    return table(("what varies", "95 % lie"), rows)
+
+
+def drawn(name: str, value: float | LogNormal) -> str:
+    """Where 95 % of the draws lie, in words."""
+    if isinstance(value, LogNormal):
+        low, high = (value.median * math.exp(sign * Z95 * value.sd) for sign in (-1.0, 1.0))
+        return f"from {low:.2g} to {high:.2g} Pa s"
+    if name.endswith("_mm"):
+        return f"within {Z95 * value:.1f} mm"
+    return f"within a factor of {math.exp(Z95 * value):.2g}"
+
+
+def leaks() -> str:
+    """Where leaked cement may lie, and the probability at which a report says stop."""
+    return table(("leak", "stop at"), ((route.value, f"{100.0 * limit:.0f} %") for route, limit in STOP_AT.items()))
+
+
 def constants() -> str:
     """Every named constant that its source explains, by module."""
     return "\n".join(
@@ -159,7 +226,14 @@ def bibliography() -> str:
     methods = (f"{r.text} ({r.used_for})" for r in every_reference())
     own = (f"{text} ({p.name})" for p in procedures().values() for text in p.references)
     tables = (f"{name}: {text}" for name, text in sources().items())
-    groups = {"Methods": methods, "Procedures": own, "Measurements the phantom is drawn from": tables}
+    series = dict.fromkeys(rate.study.source for rate in RATES)
+    groups = {
+        "Methods": methods,
+        "Procedures": own,
+        "Cement on its way": REFERENCES,
+        "Published leaks": series,
+        "Measurements the phantom is drawn from": tables,
+    }
     return "\n".join(f"## {title}\n\n" + "".join(f"- {line}\n" for line in lines) for title, lines in groups.items())
 
 

@@ -13,6 +13,9 @@ import pytest
 
 import trocar
 from trocar.cli import main
+from trocar.injection.medium import Spread
+from trocar.physics.cannula import INJECTORS
+from trocar.physics.cement import CEMENTS
 from trocar.treatment import Procedure, procedures
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -73,6 +76,19 @@ def test_every_procedure_and_field_is_on_the_page(pages: Path) -> None:
     for name, procedure in procedures().items():
         assert name in shown
         assert all(f.name in shown for f in dataclasses.fields(procedure) if f.name != "level")
+
+
+@pytest.mark.slow
+def test_every_cement_and_injector_is_on_the_page(pages: Path) -> None:
+    shown = (pages / "procedures.html").read_text(encoding="utf-8")
+    assert {name for name in (*CEMENTS, *INJECTORS) if f"<td><p>{name}</p></td>" not in shown} == set()
+
+
+@pytest.mark.slow
+def test_every_number_that_is_drawn_is_on_the_page(pages: Path) -> None:
+    shown = (pages / "methods.html").read_text(encoding="utf-8")
+    told = re.findall(r"<td><p>(?:within a factor of|within|from) [\d.]+", shown)
+    assert len(told) == len(dataclasses.fields(Spread))
 
 
 @pytest.mark.slow

@@ -484,3 +484,12 @@ def test_a_constant_pressure_drives_the_whole_volume(site: Site) -> None:
     assert found.rate_mm3_s[-1] < found.rate_mm3_s[0]
     with pytest.raises(ValueError, match="pressure_pa=50000000"):
         replace(site, pressure_pa=5e7)
+
+
+def test_finer_steps_move_no_leak_that_counts(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = [one(site, 3, n) for n in range(6)]
+    monkeypatch.setattr("trocar.injection.site.STEPS", 96)
+    monkeypatch.setattr("trocar.injection.site.TOLERANCE", 1e-6)
+    finer = [one(site, 3, n) for n in range(6)]
+    assert max(r.leaked_ml.max() for r in finer) > LEAK_ML
+    assert max(np.abs(a.leaked_ml - b.leaked_ml).max() for a, b in zip(usual, finer, strict=True)) < 0.2 * LEAK_ML

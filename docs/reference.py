@@ -29,6 +29,7 @@ from trocar.physics.cement import CEMENTS
 from trocar.physics.marrow import LogNormal
 from trocar.planning.access import APPROACHES, Approach
 from trocar.planning.instrument import OUTER_DIAMETER_MM
+from trocar.procedures.cement_access import CementAccess
 from trocar.reporting.cite import every_reference
 from trocar.treatment import Procedure, procedures
 
@@ -36,7 +37,7 @@ PACKAGE = Path(trocar.__file__).parent
 #: A value that is longer than this is a table: it is read in the source.
 LONGEST_VALUE = 90
 #: degC of the room whose working windows are listed: what a plan takes unless told otherwise.
-ROOM_C = 21.0
+ROOM_C = CementAccess.room_temperature_c
 #: Two-sided 95 % of a normal distribution, in standard deviations.
 Z95 = NormalDist().inv_cdf(0.975)
 #: What each number of a spread belongs to; one that is missing here ends the build.

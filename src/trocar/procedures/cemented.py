@@ -120,7 +120,7 @@ class Cemented:
         found = {self.plan.best.name: self.nominal}
         for option in different(self.plan)[1:]:
             found[option.name] = nominal(replace(own, tips_mm=_tips_mm(own.model, option)))
-        return tuple(f for name, each in found.items() for f in _growing(model, name, each))
+        return tuple(f for name, each in found.items() for f in _growing(model, _sides(name), each))
 
     @property
     def volumes(self) -> dict[str, Volume]:
@@ -208,6 +208,11 @@ def _compared(plan: Plan, outcome: Outcome, means: Means) -> Changes:
 
 def _tips_mm(model: BoneModel, option: Option) -> NDArray[np.float64]:
     return np.array([index_mm(model, t.target_mm) for t in option.trajectories])
+
+
+def _sides(option: str) -> str:
+    """ "one-sided, left" of "one-sided, left, extrapedicular": there is one option for each set of sides."""
+    return option.rpartition(", ")[0]
 
 
 def _growing(model: BoneModel, name: str, found: Nominal) -> tuple[Filling, ...]:

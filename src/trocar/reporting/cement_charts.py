@@ -93,11 +93,12 @@ def window_picture(
 
 
 def risk_picture(series: Series, planned_ml: float | None) -> bytes:
-    """The share of computed injections that have leaked by each route when so much has been injected."""
+    """The share of computed injections that have leaked when so much has been injected: any, and by route if some did."""
     figure = wide_sheet(CURVES_PIXELS)
     axes = figure.add_axes((0.05, 0.15, 0.72, 0.74))
     volume = _numbers(series, "volume_ml")
-    for name, (colour, dashes) in zip([n for n in series if n != "volume_ml"], _pens(len(series)), strict=False):
+    told = [n for n in series if n == ANY or (n != "volume_ml" and _numbers(series, n).any())]
+    for name, (colour, dashes) in zip(told, _pens(len(told)), strict=False):
         percent = 100.0 * _numbers(series, name)
         width = 2.0 if name == ANY else 1.5
         axes.plot(volume, percent, color=colour, ls=_style(dashes), lw=width, label=sentence(route_words(name)))

@@ -26,6 +26,5 @@ def test_what_a_simulation_holds_for_is_told() -> None:
         "Load: Between PMMA caps, glued ends; a law.",
         "In brackets: lowest and highest under other published laws of bone, with cement also softer and "
         "stiffer cement, unless said otherwise.",
-        "Cement is a shape, not a flow: the model does not say where cement would run.",
         "Published by others, not from this model: Anterior height gain: 3.6 (1.7 to 5.4) mm",
     ]

@@ -32,8 +32,6 @@ def _bone_lines(simulation: Simulation) -> list[str]:
         lines.append(f"{scenario_words(scenario)}: {', '.join(values)}")
     lines += [f"Load: {told(found).all}"] if found.scenarios and told(found).all else []
     lines += _brackets((*alone, *found.measures))
-    if any(m.name == "cement_volume" for m in alone):
-        lines.append("Cement is a shape, not a flow: the model does not say where cement would run.")
     published = [_line(m) for m in alone if m.name.endswith(_PUBLISHED)]
     return lines + [f"Published by others, not from this model: {line}" for line in published]
 

@@ -56,9 +56,9 @@ def _sweep(simulation: Simulation, found: Answers) -> Picture:
     return Picture(
         "sweep",
         "Stiffness and strength against the fill",
-        "Each point is one computed filling; the table below has every number. The places differ in shape and height "
-        "too: a lobe on one side reaches nearer both endplates than the ellipsoid in the middle. More cement is not "
-        f"better: it leaks more often and loads the neighbours.{_crushed(found)} {how}".strip(),
+        "Each point is one computed filling: the simulated cement of a way in, as it fills up. The table below has "
+        "every number. More cement is not better: it leaks more often and loads the neighbours."
+        f"{_crushed(found)} {how}".strip(),
         "Stiffness and strength against the share of the body that is filled, by the cement's place.",
         sweep_picture(simulation.series["sweep"]),
         wide=True,

@@ -39,7 +39,8 @@ class Kyphoplasty(CementAccess):
     The path ends at the far tip of the balloon, the working cannula one balloon's length before it. Two balloons are
     usual and come first; the whole length of each must lie in the vertebral body. The simulation tells how far the
     balloons can be filled and what ends it, the height they give back while full and once they are empty, and the
-    cavity they leave.
+    cavity they leave. Then it pushes the cement into cavity and marrow: how it spreads, by which ways it leaks and how
+    often, how warm it gets, and what the vertebra carries before and after.
     """
 
     name: ClassVar[str] = "kyphoplasty"

@@ -115,6 +115,63 @@ def test_every_number_names_its_ends_and_its_law() -> None:
         assert "kopperdahl-2002-power" in method
 
 
+def test_cement_that_nobody_has_measured_so_old_is_refused_with_its_bounds() -> None:
+    with pytest.raises(ValueError, match=r"viscosity of low viscosity is known from 3 to 16\.5 min at 23 degC; asked"):
+        simulated(cement="low viscosity", cement_age_min=30.0)
+
+
+def test_a_seed_is_whole_and_no_injector_gives_more_than_it_can() -> None:
+    with pytest.raises(ValueError, match=r"leak_seed=1\.5 must be a whole number"):
+        Vertebroplasty(level=Level.L1, leak_seed=1.5)
+    with pytest.raises(ValueError, match=r"injection_pressure_mpa=5 is more than the 0\.61 MPa of a 10 ml syringe"):
+        Vertebroplasty(level=Level.L1, injection_pressure_mpa=5.0, injector="10 ml syringe")
+
+
+def test_what_the_injector_cannot_push_is_an_error_that_carries_what_went_in() -> None:
+    plan = planned(cement="high viscosity", cement_age_min=8.0, injector="10 ml syringe", cement_volume_ml=4.0)
+    with pytest.raises(SimulationError, match="more pressure than the injector can give") as caught:
+        trocar.simulate(plan)
+    found = caught.value.simulation
+    assert found.status is Status.INJECTOR_LIMIT
+    assert found.findings[0].text.startswith("This simulation failed.")
+    assert any("Of 4.0 ml only" in f.text for f in found.findings)
+    assert found.series["injection"]["driving_kpa"][-1] > 600.0
+    assert value(found, "cement_injected") < 4.0
+
+
+def test_leaks_are_told_with_their_interval_and_what_others_found() -> None:
+    asked = {"leak_runs": "20", "leak_voxel_mm": 3.0, "cement_volume_ml": 6.0}
+    found = simulated(**asked)
+    chance = measure(found, "leak_probability_any")
+    assert chance.low is not None
+    assert chance.high is not None
+    assert 0.0 <= chance.low <= chance.value <= chance.high <= 1.0
+    assert 0.0 < value(found, "leak_rate_any_published") < 1.0
+    risk = found.series["leak_risk"]
+    assert risk["any"][-1] == pytest.approx(chance.value)
+    assert np.all(np.diff(risk["any"]) >= 0.0)
+    assert found.series["leak_changes"]["change"][0] == "as planned"
+    assert len(found.series["leak_changes"]["change"]) > 6
+    reach = found.volumes["cement_reach"]
+    tip = found.plan.best.trajectories[0].target_mm
+    assert reach.sample(tip[None])[0] > 0.5
+    again = trocar.simulate(planned(**asked), kept={}, workers=2)
+    assert again.measures == found.measures
+    assert all(again.series[name] == found.series[name] for name in ("leak_risk", "leak_changes"))
+
+
+def test_runs_that_are_kept_are_not_run_again() -> None:
+    kept: dict[str, object] = {}
+    asked = {"leak_runs": "20", "leak_voxel_mm": 3.0, "compare_changes": "no"}
+    first = trocar.simulate(planned(**asked), kept=kept)  # type: ignore[arg-type]
+    assert len(kept) == 20
+    told: list[str] = []
+    second = trocar.simulate(planned(**asked), told.append, kept=kept)  # type: ignore[arg-type]
+    assert len(kept) == 20
+    assert second.measures == first.measures
+    assert [t for t in told if t.startswith("injections:")] == ["injections: 20 of 20"]
+
+
 def test_a_solve_that_does_not_converge_is_an_error_that_carries_what_there_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -93,7 +93,7 @@ def window_picture(
 
 
 def risk_picture(series: Series, planned_ml: float | None) -> bytes:
-    """The share of computed injections that have leaked when so much has been injected: any, and by route if some did."""
+    """The share of computed injections that have leaked when so much is in: by any route, and by each that leaked."""
     figure = wide_sheet(CURVES_PIXELS)
     axes = figure.add_axes((0.05, 0.15, 0.72, 0.74))
     volume = _numbers(series, "volume_ml")

@@ -255,7 +255,24 @@ def test_the_volume_to_stop_at_is_where_the_curve_passes_the_limit(outcome: Outc
     assert low < at < high < outcome.site.volume_ml
     assert outcome.stop_bounds_ml(Route.LATERAL, 0.99) == (outcome.site.volume_ml,) * 2
     text = next(f.text for f in outcome.findings() if "epidural" in f.text)
-    assert text == f"Stop at {np.floor(10.0 * at) / 10.0:.1f} ml: epidural leak probability passes 5 %."
+    assert text == f"Stop at {np.floor(10.0 * at) / 10.0:.1f} ml: epidural leak probability reaches 5 %."
+
+
+def test_exactly_the_limit_is_reached(site: Site) -> None:
+    """One leak of 20 is 5 %, and not more."""
+    tight = replace(site, spread=sites.STILL, ways=site.ways[:1])
+
+    def one(s: Site, seed: int, number: int) -> Run:
+        leaked = np.zeros((1, 41)) if number else np.linspace(0.0, 1.0, 41)[None]
+        begun = np.ones(len(ROUTES))
+        made = sites.made_up(s, seed, number)
+        return replace(made, status=Status.SUCCESS, leaked_ml=leaked, onset_ml=begun, onset_s=begun)
+
+    found = run(tight, 20, 1, one=one)
+    assert found.share([Route.EPIDURAL]).value == 0.05
+    (text,) = [f.text for f in found.findings() if f.text.startswith(("Stop", "With"))]
+    assert text.endswith("epidural leak probability reaches 5 %.")
+    assert "passes" not in " ".join(m.method for m in found.measures())
 
 
 def test_every_number_has_its_interval(outcome: Outcome) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,7 +9,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from trocar.injection.risk import LEAK_ML, STOP_AT, Quantiles, Share, passed_ml
+from trocar.injection.agreement import BRIEFLY, Apart, apart, disagreement
+from trocar.injection.leak_series import BESIDE
+from trocar.injection.published import KINDS
+from trocar.injection.risk import LEAK_ML, STOP_AT, STOP_STEP_ML, Quantiles, Share, passed_ml, rounded_down_ml
 from trocar.injection.run import ROUTES, Run
 from trocar.injection.site import Site
 from trocar.injection.ways_out import Route
@@ -20,8 +22,6 @@ from trocar.measure import Finding, Measure, Severity, Status
 ENDED = (Status.SUCCESS, Status.INJECTOR_LIMIT)
 #: More failed draws than this share, and the others are no fair sample: the outcome fails with them.
 FAILED_SHARE = 0.05
-#: Volumes at which to stop are given down to this, ml.
-STOP_STEP_ML = 0.1
 _DRAWN = "5 to 95 % of the leaking draws"
 
 
@@ -78,7 +78,7 @@ class Outcome:
         return np.array([self.leaking(wanted, n).mean() for n in range(len(self.site.nodes_ml))])
 
     def stop_ml(self, route: Route, stop_at: Mapping[Route, float] = STOP_AT) -> float | None:
-        """The volume at which the probability of a route passes its limit; None where it does not."""
+        """The volume at which the probability of a route reaches its limit; None where it does not."""
         return passed_ml(self.site.nodes_ml, self.curve([route]), stop_at[route])
 
     def by_way(self) -> tuple[Share, ...]:
@@ -122,10 +122,28 @@ class Outcome:
         by_route = (m for r in self.routes for m in _route_measures(self, r, stop_at))
         return (*_probabilities(self), *by_route, *_pressures(self))
 
-    def findings(self, stop_at: Mapping[Route, float] = STOP_AT) -> tuple[Finding, ...]:
-        """Where to stop and why, what the draws cannot tell, and which of them could not be finished."""
-        known = (*_stops(self, stop_at), *_not_acquitted(self, stop_at), *_hard_to_push(self)) if self.counted else ()
-        return (*known, *_failed(self))
+    def findings(
+        self, stop_at: Mapping[Route, float] = STOP_AT, published: Iterable[Measure] = ()
+    ) -> tuple[Finding, ...]:
+        """Where to stop and why, what the draws cannot tell, and which of them could not be finished.
+
+        With the ``published`` rates (:func:`trocar.injection.published.measures`) also where the model's are others.
+        """
+        if not self.counted:
+            return _failed(self)
+        off = self.apart(published)
+        stops = _stops(self, stop_at, off)
+        return (
+            *stops,
+            *disagreement(off),
+            *_not_acquitted(self, stop_at),
+            *_hard_to_push(self),
+            *_failed(self),
+        )
+
+    def apart(self, published: Iterable[Measure]) -> tuple[Apart, ...]:
+        """The kinds of leak that are more or less frequent here than published, by more than their intervals."""
+        return apart({kind: self.share(routes) for kind, routes in KINDS if routes & set(self.routes)}, published)
 
     def series(self) -> dict[str, dict[str, list[float]]]:
         """``leak_risk``: the volume injected, and the probability of any leak and of each route at it, 0 to 1.
@@ -143,8 +161,10 @@ def _name(route: Route) -> str:
 
 
 def _probabilities(outcome: Outcome) -> list[Measure]:
-    """Of any leak, and of each route."""
+    """Of any leak, of each route, and of anterior and lateral together, as published series count them."""
     kinds: dict[str, Iterable[Route] | None] = {"any": None} | {_name(r): [r] for r in outcome.routes}
+    if BESIDE & set(outcome.routes):
+        kinds["paravertebral"] = BESIDE
     method = f"{len(outcome.counted)} injections of {outcome.site.volume_ml:.1f} ml, more than {LEAK_ML:g} ml leaked."
     return [_chance(f"leak_probability_{name}", outcome.share(routes), method) for name, routes in kinds.items()]
 
@@ -155,7 +175,7 @@ def _chance(name: str, share: Share, method: str) -> Measure:
 
 
 def _route_measures(outcome: Outcome, route: Route, stop_at: Mapping[Route, float]) -> list[Measure]:
-    """How much leaks and when, among the draws that leak; and where the limit is passed."""
+    """How much leaks and when, among the draws that leak; and where the limit is reached."""
     name, leaking, found = _name(route), outcome.leaking([route]), []
     if leaking.any():
         leaked = outcome.leaked_ml[leaking, outcome.routes.index(route), -1]
@@ -170,7 +190,7 @@ def _route_measures(outcome: Outcome, route: Route, stop_at: Mapping[Route, floa
     if at is not None:
         low, high = outcome.stop_bounds_ml(route, stop_at[route])
         method = (
-            f"Injected when the probability passes {100.0 * stop_at[route]:.0f} %, a limit of our own; bounds from "
+            f"Injected when the probability reaches {100.0 * stop_at[route]:.0f} %, a limit of our own; bounds from "
             "those of the probability, within the planned volume."
         )
         found.append(Measure(f"leak_stop_volume_{name}", at, "mL", low, high, "95 %", method))
@@ -195,20 +215,20 @@ def _pressures(outcome: Outcome) -> list[Measure]:
     ]
 
 
-def _stops(outcome: Outcome, stop_at: Mapping[Route, float]) -> list[Finding]:
-    """Where the probability of each route passes its limit."""
+def _stops(outcome: Outcome, stop_at: Mapping[Route, float], off: tuple[Apart, ...]) -> list[Finding]:
+    """Where the probability of each route reaches its limit; with a caveat where the model is off published rates."""
     found = []
     for route in outcome.routes:
         share, at = outcome.share([route]), outcome.stop_ml(route, stop_at)
         if at is None:
             continue
         low, high = (100.0 * b for b in share.interval)
-        said = f"{route.value} leak probability passes {100.0 * stop_at[route]:.0f} %"
-        stop = math.floor(at / STOP_STEP_ML + 1e-9) * STOP_STEP_ML
+        said = f"{route.value} leak probability reaches {100.0 * stop_at[route]:.0f} %"
+        stop = rounded_down_ml(at)
         text = f"Stop at {stop:.1f} ml: {said}." if stop > 0.0 else f"With the first {STOP_STEP_ML:g} ml the {said}."
         because = (
             f"{share.events} of {share.of} simulated injections of {outcome.site.volume_ml:.1f} ml leaked there, "
-            f"{low:.0f} to {high:.0f} % at 95 %; the limit is our own judgement"
+            f"{low:.0f} to {high:.0f} % at 95 %; the limit is our own judgement{f'; {BRIEFLY}' if off else ''}"
         )
         found.append(Finding(Severity.CAUTION, text, because))
     return found
@@ -239,10 +259,10 @@ def _hard_to_push(outcome: Outcome) -> list[Finding]:
     return [Finding(Severity.CAUTION, text, f"its limit is {1e-6 * outcome.site.limit_pa:g} MPa")]
 
 
-def _failed(outcome: Outcome) -> list[Finding]:
+def _failed(outcome: Outcome) -> tuple[Finding, ...]:
     """Runs that could not be computed."""
     endings = [r.status for r in outcome.runs if r.status not in ENDED]
     if not endings:
-        return []
+        return ()
     text = f"{len(endings)} of {len(outcome.runs)} simulated injections failed and are left out."
-    return [Finding(Severity.CAUTION, text, " ".join(dict.fromkeys(s.value for s in endings)))]
+    return (Finding(Severity.CAUTION, text, " ".join(dict.fromkeys(s.value for s in endings))),)

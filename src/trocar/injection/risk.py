@@ -1,4 +1,4 @@
-"""Probabilities from many draws: shares and their intervals, differences between paired draws, when a limit is passed.
+"""Probabilities from many draws: shares and their intervals, differences between paired draws, when a limit is reached.
 
 Nothing here knows how a draw was computed. The draws are independent, and a share of them is a binomial proportion;
 its interval says how many draws there were, not how good the model is.
@@ -27,6 +27,9 @@ CONFIDENCE = 0.95
 STOP_AT: Mapping[Route, float] = MappingProxyType(
     dict.fromkeys(Route, 0.10) | dict.fromkeys((Route.EPIDURAL, Route.FORAMINAL, Route.ARTERIAL, Route.VENOUS), 0.05)
 )
+
+#: Volumes at which to stop are given down to this, ml.
+STOP_STEP_ML = 0.1
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,11 @@ def passed_ml(volume_ml: ArrayLike, probability: ArrayLike, limit: float) -> flo
         return float(volume[0])
     share = (limit - chance[n - 1]) / (chance[n] - chance[n - 1])
     return float(volume[n - 1] + share * (volume[n] - volume[n - 1]))
+
+
+def rounded_down_ml(at_ml: float) -> float:
+    """A volume to stop at as it is told, ml: rounded down to :data:`STOP_STEP_ML`."""
+    return math.floor(at_ml / STOP_STEP_ML + 1e-9) * STOP_STEP_ML
 
 
 @dataclass(frozen=True)

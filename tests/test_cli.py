@@ -212,13 +212,13 @@ def test_a_simulation_that_is_stopped_keeps_its_runs_for_the_next_time(
     arguments = simulate_arguments(files, planned, "--out", tmp_path / "sim")
     stopped = trocar(*arguments)
     assert stopped.exit_code == 130
-    assert f"1 finished run(s) are kept in {tmp_path / 'sim' / 'runs'}" in stopped.stderr
+    assert f"1 finished run(s) are kept in {tmp_path / 'sim' / 'simulation-runs'}" in stopped.stderr
     assert not (tmp_path / "sim" / "report.html").exists()
     resumed = trocar(*arguments)
     assert resumed.exit_code == 0
     assert begun == [0, 1]
     assert (tmp_path / "sim" / "report.html").exists()
-    assert not (tmp_path / "sim" / "runs").exists()
+    assert not (tmp_path / "sim" / "simulation-runs").exists()
 
 
 def test_what_the_anatomy_refuses_is_no_usage_error(

@@ -462,8 +462,8 @@ def simulate_command(
     """Say what a plan would do: from its plan.json and the images it was made from.
 
     Writes simulation.json, and the report again with what was simulated, into the plan's folder or OUT. Where it is
-    stopped (Ctrl-C), the runs that are finished stay in runs/ there, and the same command goes on from them. A
-    simulation that fails is written too, marked as failed.
+    stopped (Ctrl-C), the runs that are finished stay in simulation-runs/ there, and the same command goes on from
+    them. A simulation that fails is written too, marked as failed.
     """
     from trocar.io.case_folder import check_folder, check_same_plan, check_writable
     from trocar.io.plan_check import check_paths
@@ -479,7 +479,7 @@ def simulate_command(
     check_same_plan(folder, before)
     check_writable(folder)
     planned = check_paths(with_its_images(before, named, progress))
-    kept = RunFolder(folder / "runs")
+    kept = RunFolder(folder / "simulation-runs")
     with progress.stage(f"simulating {planned.procedure.name} of {planned.procedure.level}"), anatomy_refuses():
         simulation, failure = simulated(planned, kept, workers, progress)
     write_simulation(simulation, case_id, folder, named.files, fields, progress)

@@ -91,3 +91,22 @@ def test_objects_are_refused(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="array of objects"):
         RunFolder(tmp_path)["a"] = {"n": np.array([object()])}
     assert list(tmp_path.iterdir()) == []
+
+
+def test_clearing_takes_away_what_was_kept_or_read_here_and_nothing_of_anybody_else(tmp_path: Path) -> None:
+    np.savez(tmp_path / "my_experiment.npz", weights=np.ones(2))
+    (tmp_path / "folder.npz").mkdir()
+    RunFolder(tmp_path)["earlier"] = {"a": np.zeros(1)}
+    RunFolder(tmp_path)["another"] = {"a": np.zeros(1)}
+    runs = RunFolder(tmp_path)
+    runs["own"] = {"a": np.zeros(1)}
+    assert runs["earlier"]["a"].size == 1
+    runs.clear()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["another.npz", "folder.npz", "my_experiment.npz"]
+
+
+def test_clearing_leaves_no_empty_folder(tmp_path: Path) -> None:
+    runs = RunFolder(tmp_path / "runs")
+    runs["own"] = {"a": np.zeros(1)}
+    runs.clear()
+    assert not (tmp_path / "runs").exists()

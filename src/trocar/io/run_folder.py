@@ -32,14 +32,17 @@ class RunFolder(MutableMapping[str, Mapping[str, NDArray[Any]]]):
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
+        self._used: set[str] = set()
 
     def __getitem__(self, key: str) -> Mapping[str, NDArray[Any]]:
         path = self._path(key)
         try:
             with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as found:
-                return {name: found[name] for name in found.files}
+                arrays = {name: found[name] for name in found.files}
         except _DAMAGE:
             raise KeyError(key) from None
+        self._used.add(key)
+        return arrays
 
     def __setitem__(self, key: str, arrays: Mapping[str, NDArray[Any]]) -> None:
         path = self._path(key)
@@ -51,6 +54,7 @@ class RunFolder(MutableMapping[str, Mapping[str, NDArray[Any]]]):
         np.savez_compressed(text, **named)  # type: ignore[arg-type]
         with written_whole(path) as holding:
             holding.write_bytes(text.getvalue())
+        self._used.add(key)
 
     def __delitem__(self, key: str) -> None:
         try:
@@ -66,9 +70,10 @@ class RunFolder(MutableMapping[str, Mapping[str, NDArray[Any]]]):
         return sum(1 for _ in self)
 
     def clear(self) -> None:
-        """Remove every file, damaged ones too, and the folder where nothing else lies in it."""
-        for name in self._names():
-            self._path(name).unlink(missing_ok=True)
+        """Remove what was read or kept through this object, and the folder where nothing else lies in it."""
+        for key in self._used:
+            self._path(key).unlink(missing_ok=True)
+        self._used.clear()
         if self.folder.is_dir() and not any(self.folder.iterdir()):
             self.folder.rmdir()
 

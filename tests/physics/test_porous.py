@@ -228,6 +228,31 @@ def test_a_pressure_that_hardly_drives_it_is_the_injectors_limit() -> None:
     assert 0.0 < found.injected_mm3[-1] < 4000.0
 
 
+def test_what_stands_still_once_all_is_in_is_a_success() -> None:
+    medium = sphere(2.0)
+    limit = inject(
+        medium, centre(medium), Setting(), [Stroke(4000.0, pressure_pa=600.0)], resident_pa_s=THIN, tip_radius_mm=1.5
+    )
+    reached = float(limit.injected_mm3[-1])
+    strokes = [Stroke(reached, pressure_pa=600.0)]
+    found = inject(
+        medium, centre(medium), Setting(), strokes, resident_pa_s=THIN, tip_radius_mm=1.5, step_mm3=reached / 2.0
+    )
+    assert found.status is Status.SUCCESS
+    assert found.injected_mm3[-1] == pytest.approx(reached)
+
+
+def test_a_body_filled_to_the_brim_through_pores_for_marrow_alone_overfills_no_cell() -> None:
+    medium = sphere(2.0, 9.0)
+    (surface_,) = medium.outlets
+    few = Outlet("vein", surface_.cells[:2], surface_.conductance_mm3[:2])
+    sealed = Outlet("cortex", surface_.cells[2:], surface_.conductance_mm3[2:], passes=False)
+    room = float(medium.porosity.sum(dtype=float)) * 8.0
+    found = push(replace(medium, outlets=(few, sealed)), centre(medium), 0.97 * room)
+    assert found.content_mm3.sum(dtype=float) + found.leaked_mm3[-1].sum() == pytest.approx(0.97 * room, rel=1e-6)
+    assert found.saturation.max() < 1.0 + 1e-5
+
+
 # --- balance, symmetry, order -------------------------------------------------------------------
 
 

@@ -15,6 +15,9 @@ from typing import Any
 
 from trocar.physics.compiled import compiled
 
+#: Share of its room beyond which a cell is too full, and how often what is over is passed on at most.
+OVER, MOST_PASSES = 1e-6, 2000
+
 
 @compiled
 def conductances(permeability: Any, viscosity: Any, spacing: Any, faces: Any) -> None:
@@ -123,3 +126,44 @@ def advance(
         for n in range(ways_from[cell], ways_from[cell + 1]):
             leaving[n] += max(flows[n], 0.0) * share
         f_content[cell], f_aged[cell] = f_room[cell], f_room[cell] * age
+
+
+@compiled
+def settle(room: Any, content: Any, aged: Any) -> None:
+    """Move what cells hold beyond their room to neighbours that have some, in place, and on from there.
+
+    Where pores let out only the other fluid, a cell fills in the middle of a step, and the rest of the step's flow into
+    it finds no way on. Where no cell within reach has room, it stays.
+    """
+    nk, nj, ni = room.shape
+    for _ in range(MOST_PASSES):
+        over = False
+        for k in range(nk):
+            for j in range(nj):
+                for i in range(ni):
+                    excess = content[k, j, i] - room[k, j, i]
+                    if excess <= OVER * room[k, j, i]:
+                        continue
+                    beside, with_room = 0, 0
+                    for axis in range(3):
+                        for step in (-1, 1):
+                            a, b, c = k + step * (axis == 0), j + step * (axis == 1), i + step * (axis == 2)
+                            if 0 <= a < nk and 0 <= b < nj and 0 <= c < ni and room[a, b, c] > 0.0:
+                                beside += 1
+                                with_room += content[a, b, c] < room[a, b, c]
+                    if beside == 0:
+                        continue
+                    over = True
+                    age = aged[k, j, i] / content[k, j, i]
+                    share = excess / (with_room if with_room > 0 else beside)
+                    for axis in range(3):
+                        for step in (-1, 1):
+                            a, b, c = k + step * (axis == 0), j + step * (axis == 1), i + step * (axis == 2)
+                            inside = 0 <= a < nk and 0 <= b < nj and 0 <= c < ni
+                            if inside and room[a, b, c] > 0.0 and (with_room == 0 or content[a, b, c] < room[a, b, c]):
+                                content[a, b, c] += share
+                                aged[a, b, c] += share * age
+                    content[k, j, i] = room[k, j, i]
+                    aged[k, j, i] = room[k, j, i] * age
+        if not over:
+            return

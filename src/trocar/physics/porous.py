@@ -19,7 +19,7 @@ from trocar.measure import Status
 from trocar.physics.cannula import tube_drop_pa, wall_shear_per_s
 from trocar.physics.diffusion import Diffusion
 from trocar.physics.faces import Faces
-from trocar.physics.front import advance, conductances, speeds
+from trocar.physics.front import advance, conductances, settle, speeds
 from trocar.physics.opening import Opening, opening
 from trocar.physics.pores import shear_rate_per_s
 
@@ -185,7 +185,8 @@ def inject(
                 return flow.result(status)
             progress(flow.injected_mm3)
     last = strokes[-1]
-    return flow.result(flow.look(tips[last.tip], last))
+    ending = flow.look(tips[last.tip], last)
+    return flow.result(Status.SUCCESS if ending is Status.INJECTOR_LIMIT else ending)  # all of it is in
 
 
 class _Flow:
@@ -263,7 +264,8 @@ class _Flow:
         return float(brentq(missing, 0.0, 2.0 * pressure_pa / resistance_pa_s_mm3))
 
     def result(self, status: Status) -> Injection:
-        """What has happened so far."""
+        """What has happened so far; what is over in a cell that it could not leave goes to the nearest with room."""
+        settle(self.room, self.content, self.aged)
         time, injected, tip, driving, thick, rate = np.array(self.rows, np.float64).reshape(-1, 6).T
         leaked = np.array(self.leaks, np.float64).reshape(len(self.rows), len(self.medium.outlets))
         age = np.divide(self.aged, self.content, out=np.zeros_like(self.aged), where=self.content > 0.0)

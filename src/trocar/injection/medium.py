@@ -7,6 +7,7 @@ one set of numbers, and :func:`medium` applies them without further chance, so t
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -90,6 +91,12 @@ class Draw:
         return cls(tuple(w.basis is Basis.SEEN or w.present >= 1.0 for w in ways), (1.0,) * len(ways))
 
 
+def _chance(seed: int, way: WayOut) -> tuple[float, float]:
+    """Whether a way is there (0 to 1, against its frequency) and the factor of its bore, by its name."""
+    rng = np.random.default_rng([seed, zlib.crc32(way.name.encode())])
+    return float(rng.random()), LogNormal(1.0, way.bore_spread).draw(rng)
+
+
 def _tip_sd_mm(hand: HandError) -> float:
     return math.hypot(hand.entry_sd_mm, _DEPTH_MM * math.tan(math.radians(hand.angle_sd_deg)))
 
@@ -119,13 +126,13 @@ class Spread:
         return cls(tip_sd_mm=_tip_sd_mm(hand))
 
     def draw(self, rng: np.random.Generator, ways: Sequence[WayOut]) -> Draw:
-        """One draw. What all ways share comes first, then two numbers for each: adding a way changes no other."""
+        """One draw. Each way has chances of its own, by its name: other ways beside it change nothing."""
         scale = [LogNormal(1.0, sd).draw(rng) for sd in (self.permeability_sd, self.transverse_sd, self.cortex_sd)]
         marrow = self.marrow_pa_s.draw(rng)
         cement, volume = (LogNormal(1.0, sd).draw(rng) for sd in (self.cement_sd, self.volume_sd))
         k, j, i = (float(x) for x in self.tip_sd_mm * rng.standard_normal(3))
-        seed = int(rng.integers(2**32))
-        chances = [(float(rng.random()), LogNormal(1.0, w.bore_spread).draw(rng)) for w in ways]
+        seed, own = (int(n) for n in rng.integers(2**32, size=2))
+        chances = [_chance(own, w) for w in ways]
         return Draw(
             present=tuple(chance < w.present for (chance, _), w in zip(chances, ways, strict=True)),
             bore=tuple(bore for _, bore in chances),

@@ -106,22 +106,24 @@ def _own(bed: Bed, way: WayOut, factor: float, run: Mask) -> tuple[float, tuple[
     if way.shape is Shape.SLIT:
         wide, flow = bore / (bed.voxel_mm * _layers(run)), bore * slot_mm2(bore)
         return min(wide, 1.0), (flow / (bed.voxel_mm * _layers(run)),) * 3
-    side_by_side = _across(run)
+    side_by_side, detour = _across(run)
     wide = math.pi * bore**2 / (bed.voxel_mm**2 * side_by_side)
-    return min(wide, 1.0), tuple(tube_mm4(bore) / (bed.face_mm2(a) * side_by_side) for a in range(3))
+    return min(wide, 1.0), tuple(detour * tube_mm4(bore) / (bed.face_mm2(a) * side_by_side) for a in range(3))
 
 
-def _across(run: Mask) -> int:
-    """How many voxels lie side by side in a line of voxels that touch by faces; a thin line has one.
+def _across(run: Mask) -> tuple[float, float]:
+    """How many voxels lie side by side in a line of voxels that touch by faces, and its detour; a thin line has one.
 
-    The line's length is that of its middle, in steps along the axes, from slice to slice across its longest extent.
+    The line's length is that of its middle, in steps along the axes, from slice to slice across its longest extent;
+    the detour is that over the straight way from end to end.
     """
     where = np.argwhere(run)
     main = int(np.argmax(where.max(axis=0) - where.min(axis=0)))
     _, at = np.unique(where[:, main], return_inverse=True)
     middles = np.stack([np.bincount(at, where[:, axis]) / np.bincount(at) for axis in range(3)], axis=1)
-    steps = float(np.abs(np.diff(middles, axis=0)).sum()) + 1.0
-    return max(1, round(len(where) / steps))
+    steps = float(np.abs(np.diff(middles, axis=0)).sum())
+    straight = float(np.linalg.norm(middles[-1] - middles[0]))
+    return max(1.0, len(where) / (steps + 1.0)), max(1.0, (steps + 1.0) / (straight + 1.0))
 
 
 def _layers(run: Mask) -> int:
@@ -163,7 +165,7 @@ def _tube(bed: Bed, way: WayOut, bore_mm: float, cells: NDArray[np.int64]) -> Fi
 def _slit(bed: Bed, way: WayOut, width_mm: float, cells: NDArray[np.int64]) -> Field:
     """Half a voxel between two plates as long as the exits; where no channel leads to it, after converging on it."""
     per_cell = width_mm * slot_mm2(width_mm) * bed.voxel_mm / (0.5 * bed.voxel_mm)
-    own = np.full(len(cells), per_cell / _across(np.asarray(way.exits, bool)))
+    own = np.full(len(cells), per_cell / _across(np.asarray(way.exits, bool))[0])
     if way.channel.any():
         return own
     away = max(0.0, math.log(HALF_CYLINDER_VOXELS * bed.voxel_mm / (_SLIT_SHARE * width_mm)))

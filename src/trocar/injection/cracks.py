@@ -58,8 +58,12 @@ HALF_LENGTH_SHARE = 0.25
 CRACK_MM, PRESSED_MM, WIDTH_SPREAD = 0.3, 0.6, 0.6
 #: A crack runs this deep under the surface, mm: through cortex and the dense bone beside it. Ours.
 CRACK_DEPTH_MM = 3.0
+#: A cleft no farther under an endplate than this, mm, is one fracture with the crack in it: the crack lies where the
+#: cleft comes nearest, reaches it, and is as wide as one under a pressed-in endplate. Ours.
+CLEFT_NEAR_MM = 6.0
 
 PLATE_SOURCE = "Endplate injured on MR, 211 fractures: Ortiz 2011; width chosen"
+CLEFT_SOURCE = "Gas under the endplate; disc leaks with a cleft, 139 fractures each: PMC8449924 (2021); width chosen"
 PRESSED_SOURCE = "CT of this patient: endplate more than {depth:g} mm under its plane; width chosen"
 WALL_SOURCE = {
     Aetiology.OSTEOPOROTIC: "Leak through a cortical defect, 139 fractures each: PMC8449924 (2021); width chosen",
@@ -69,9 +73,9 @@ WALL_SOURCE = {
 
 
 def endplate_cracks(
-    model: BoneModel, skin: Skin, bearings: Bearings, seen: Iterable[WayOut], heights: Heights, cleft: bool
+    model: BoneModel, skin: Skin, bearings: Bearings, seen: Iterable[WayOut], heights: Heights, cleft: Mask
 ) -> tuple[WayOut, ...]:
-    """One across each endplate that CT does not already show interrupted."""
+    """One across each endplate that CT does not already show interrupted; ``cleft`` marks gas in the body."""
     least_mm = DEPRESSED_GRADED_MM if _is_biconcave(heights) else DEPRESSED_MM
     open_already = {w.name for w in seen if w.route is Route.DISC}
     return tuple(
@@ -110,19 +114,35 @@ def _vertical(upper: bool) -> str:
     return "upper" if upper else "lower"
 
 
-def _plate_crack(model: BoneModel, skin: Skin, bearings: Bearings, upper: bool, least_mm: float, cleft: bool) -> WayOut:
+def _plate_crack(model: BoneModel, skin: Skin, bearings: Bearings, upper: bool, least_mm: float, cleft: Mask) -> WayOut:
     plate = endplates(body_of(model), model.solid.spacing_mm)[0 if upper else 1]
     deep = _pressed_in(plate, model.solid.spacing_mm, least_mm)
     pressed = bool(deep.any())
     j_mm = _deepest_mm(plate, deep, bearings) if pressed else bearings.share(0.0, ENDPLATE_BREAK)[1]
-    exits = endplate_cells(model, upper) & _line(model, bearings, j_mm)
-    channel = behind(exits, skin.porous, bearings.spacing_mm, CRACK_DEPTH_MM) & _rows(exits, 1)
+    cells = endplate_cells(model, upper)
+    away_mm, beside_mm = _to_cleft(cells, cleft, bearings)
+    joined = away_mm <= CLEFT_NEAR_MM
+    exits = cells & _line(model, bearings, beside_mm if joined else j_mm)
+    depth_mm = max(CRACK_DEPTH_MM, away_mm) if joined else CRACK_DEPTH_MM
+    channel = behind(exits, skin.porous, bearings.spacing_mm, depth_mm) & _rows(exits, 1)
     name = f"crack in the {_vertical(upper)} endplate"
     if pressed:
         source = PRESSED_SOURCE.format(depth=least_mm)
         return _slit(name, Route.DISC, channel, exits, 1.0, PRESSED_MM, source, Basis.SEEN)
-    share = (UPPER_SHARE if upper else LOWER_SHARE) * (CLEFT_RATIO if cleft else 1.0)
-    return _slit(name, Route.DISC, channel, exits, min(share, 1.0), CRACK_MM, PLATE_SOURCE)
+    share = UPPER_SHARE if upper else LOWER_SHARE
+    if joined:
+        return _slit(name, Route.DISC, channel, exits, min(CLEFT_RATIO * share, 1.0), PRESSED_MM, CLEFT_SOURCE)
+    return _slit(name, Route.DISC, channel, exits, share, CRACK_MM, PLATE_SOURCE)
+
+
+def _to_cleft(cells: Mask, cleft: Mask, bearings: Bearings) -> tuple[float, float]:
+    """How far a cleft is from an endplate's cells, and where it is nearest from front to back, mm; ``inf`` without."""
+    if not (cleft.any() and cells.any()):
+        return np.inf, np.nan
+    away = np.where(cells, distance_transform_edt(~cleft, sampling=bearings.spacing_mm), np.inf)
+    nearest = float(away.min())
+    rows = np.argwhere(away <= nearest + 0.5 * min(bearings.spacing_mm))[:, 1]
+    return nearest, (float(rows.mean()) + 0.5) * bearings.spacing_mm[1]
 
 
 def _pressed_in(plate: Endplate, spacing_mm: tuple[float, float, float], least_mm: float) -> NDArray[np.bool_]:

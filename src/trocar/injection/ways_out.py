@@ -106,7 +106,7 @@ def ways_out(anatomy: Anatomy, model: BoneModel, trajectories: Sequence[Trajecto
     seen = gaps(cortex, bearings)
     found = (
         *seen,
-        *endplate_cracks(model, skin, bearings, seen, anatomy.vertebra(model.level).heights, bool(cleft.any())),
+        *endplate_cracks(model, skin, bearings, seen, anatomy.vertebra(model.level).heights, cleft),
         *wall_cracks(model, skin, bearings, seen, aetiology, bool(cleft.any())),
         basivertebral(model, cortex, bearings),
         *segmental(model, cortex, bearings),

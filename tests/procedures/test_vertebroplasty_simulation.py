@@ -15,6 +15,7 @@ from trocar.anatomy.phantom_spec import PhantomLesion
 from trocar.errors import SimulationError
 from trocar.measure import Measure, Status
 from trocar.mechanics import comparison
+from trocar.mechanics.model import Ends
 from trocar.procedures.vertebroplasty import Vertebroplasty
 from trocar.treatment import Plan, Simulation
 
@@ -113,6 +114,21 @@ def test_every_number_names_its_ends_and_its_law() -> None:
         method = measure(simulated(), name).method
         assert "PMMA caps" in method
         assert "kopperdahl-2002-power" in method
+
+
+def test_more_cement_than_the_body_holds_is_refused_by_the_rule_that_warned_of_it() -> None:
+    with pytest.raises(ValueError, match=r"15\.0 mL of cement do not fit: the body of L1 holds about [\d.]+ mL inside"):
+        simulated(SOUND, cement_volume_ml=15.0)
+    with pytest.raises(ValueError, match=r"cement_volume_ml=0\.1 is less than the 0\.2 mL"):
+        Vertebroplasty(level=Level.L1, cement_volume_ml=0.1)
+
+
+def test_cement_that_cannot_all_be_pushed_is_no_filling_to_export() -> None:
+    plan = planned(cement="high viscosity", cement_age_min=8.0, injector="10 ml syringe", cement_volume_ml=4.0)
+    procedure = plan.procedure
+    assert isinstance(procedure, Vertebroplasty)
+    with pytest.raises(SimulationError, match="more pressure than the injector can give"):
+        procedure.filling(procedure.bone(plan, Ends.CAPS), plan)
 
 
 def test_cement_that_nobody_has_measured_so_old_is_refused_with_its_bounds() -> None:

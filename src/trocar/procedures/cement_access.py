@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from trocar.anatomy.bone import Calibration
-from trocar.anatomy.levels import Level
 from trocar.anatomy.patient import Anatomy
 from trocar.anatomy.vertebra import Vertebra
 from trocar.injection.aetiology import Aetiology
 from trocar.injection.medium import Spread
-from trocar.injection.site import RATE, Site
+from trocar.injection.site import RATE, VOLUME, Site
 from trocar.injection.ways_out import WaysOut, ways_out
 from trocar.measure import Finding, Severity
 from trocar.mechanics.filling import SHELL_MM, Filling, body_of, deeper, index_mm
@@ -57,7 +56,7 @@ class CementAccess(BoneAccess):
         "auto", ("auto", *(a.value for a in Aetiology)), "Why the bone is weak; 'auto' looks for a lytic lesion."
     )
     leak_runs: str = choice(
-        "50",
+        "100",
         ("0", "20", "50", "100", "200", "500"),
         "Simulation: injections with bone, ways out, cement and tip varied.",
     )
@@ -69,6 +68,11 @@ class CementAccess(BoneAccess):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if 0.0 < self.cement_volume_ml < VOLUME.low:
+            raise ValueError(
+                f"cement_volume_ml={self.cement_volume_ml:g} is less than the {VOLUME.low:g} mL that can be simulated; "
+                "0 takes 15 % of the body."
+            )
         if self.leak_seed != int(self.leak_seed):
             raise ValueError(f"leak_seed={self.leak_seed} must be a whole number.")
         most = INJECTORS[self.injector].limit_pa / 1e6
@@ -80,8 +84,9 @@ class CementAccess(BoneAccess):
 
     def review(self, anatomy: Anatomy, options: tuple[Option, ...]) -> tuple[Finding, ...]:
         """Concerns about the labels, the best option and the cement."""
-        room = room_ml(anatomy.vertebra(self.level))
-        return (*super().review(anatomy, options), *_too_much(self.level, self.cement_volume_ml, room))
+        said = too_much(anatomy.vertebra(self.level), self.cement_volume_ml)
+        stop = (Finding(Severity.STOP, said, "ask for less"),) if said else ()
+        return (*super().review(anatomy, options), *stop)
 
     def cement_ml(self, model: BoneModel) -> float:
         """The cement to put in: what was asked for, or the usual share of the body."""
@@ -124,8 +129,11 @@ class CementAccess(BoneAccess):
         """The planned vertebra with everything that its injection needs, and its ways out.
 
         ``cavity`` is a mask in the patient: what a balloon left. Raises ``ValueError`` for a tip outside the bone, more
-        cement than its pores hold, and cement that is too old or too young for its viscosity to be known.
+        cement than the body holds, and cement that is too old or too young for its viscosity to be known.
         """
+        said = too_much(plan.anatomy.vertebra(self.level), volume_ml)
+        if said:
+            raise ValueError(said)
         model = bone_model(
             plan.anatomy,
             self.level,
@@ -162,8 +170,12 @@ def room_ml(vertebra: Vertebra) -> float:
     return float(deeper(body.array, body.spacing_mm, SHELL_MM).sum() * np.prod(body.spacing_mm)) / 1000.0
 
 
-def _too_much(level: Level, asked_ml: float, room_ml: float) -> tuple[Finding, ...]:
-    if asked_ml <= room_ml:
-        return ()
-    text = f"{asked_ml:.1f} mL of cement do not fit: the body of {level} holds about {room_ml:.1f} mL."
-    return (Finding(Severity.STOP, text, f"inside a shell of {SHELL_MM:g} mm; ask for less"),)
+def too_much(vertebra: Vertebra, asked_ml: float) -> str:
+    """Why so much cement does not fit; empty where it does."""
+    room = room_ml(vertebra)
+    if asked_ml <= room:
+        return ""
+    return (
+        f"{asked_ml:.1f} mL of cement do not fit: the body of {vertebra.level} holds about {room:.1f} mL "
+        f"inside a shell of {SHELL_MM:g} mm."
+    )

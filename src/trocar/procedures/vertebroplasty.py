@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from trocar.anatomy.bone import calibrated
 from trocar.anatomy.levels import neighbours
+from trocar.errors import SimulationError
 from trocar.injection.goals import simulated_filling
 from trocar.injection.nominal import nominal
 from trocar.measure import Finding, Measure, Severity, Status
@@ -107,9 +108,15 @@ class Vertebroplasty(CementAccess):
         return measures, segment.model.findings, status
 
     def filling(self, model: BoneModel, plan: Plan) -> Filling:
-        """The planned cement in a model of the planned vertebra, injected with every unknown at its middle."""
+        """The planned cement in a model of the planned vertebra, injected with every unknown at its middle.
+
+        Raises :class:`trocar.errors.SimulationError` where it could not all be injected.
+        """
         site, _ = self.site(plan, plan.best.trajectories, self.model_voxel_mm, self.cement_ml(model))
-        return simulated_filling(model, nominal(site).saturation)
+        found = nominal(site)
+        if found.status is not Status.SUCCESS:
+            raise SimulationError(found.status.value)
+        return simulated_filling(model, found.saturation)
 
     def _swept(self, before: Scenario, cemented: Cemented, progress: Progress) -> tuple[Sweep, ...]:
         """The cement of each way in, as it fills up, if that is asked for."""

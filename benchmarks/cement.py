@@ -231,7 +231,7 @@ class Equations:
         conductances(medium.permeability_mm2.astype(np.float64), viscosity, np.array(medium.spacing_mm), between)
         for out in medium.outlets:
             np.add.at(ground.reshape(-1), out.cells, out.conductance_mm3 / viscosity.reshape(-1)[out.cells])
-        source.reshape(-1)[int(full.argmax())] = found.site.rate_ml_s * 1000.0
+        source.reshape(-1)[int(full.argmax())] = found.site.rate_ml_min * 1000.0 / 60.0
         return cls(Faces(between[0], between[1], between[2], ground), source)
 
     def matrix(self) -> tuple[csr_array, NDArray[np.int64]]:

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from trocar.measure import Finding, Measure, Range, Severity, worst
+from trocar.measure import Finding, Measure, Range, Severity, Topic, worst
 
 
 @pytest.mark.parametrize("value", [0.5, 8, 3.3])
@@ -50,3 +50,8 @@ def test_a_stop_outweighs_any_number_of_cautions() -> None:
     assert worst(findings) is Severity.STOP
     assert worst(()) is None
     assert str(findings[-1]) == "stop: s (because)"
+
+
+def test_the_same_concern_of_another_topic_is_the_same() -> None:
+    one, other = (Finding(Severity.NOTE, "thin bone", topic=topic) for topic in Topic)
+    assert dict.fromkeys((one, other)) == {one: None}

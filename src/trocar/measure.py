@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 
@@ -20,13 +20,24 @@ class Severity(Enum):
         return ("note", "caution", "stop").index(self.value)
 
 
+class Topic(Enum):
+    """What a finding is about, where a report tells topics apart."""
+
+    GENERAL = "general"
+    CEMENT = "cement"
+
+
 @dataclass(frozen=True)
 class Finding:
-    """A clinical or technical concern that travels with the data: what, and because of what."""
+    """A clinical or technical concern that travels with the data: what, and because of what.
+
+    Two findings that say the same are equal, whatever their ``topic``.
+    """
 
     severity: Severity
     text: str
     because: str = ""
+    topic: Topic = field(default=Topic.GENERAL, compare=False)
 
     def __str__(self) -> str:
         return f"{self.severity.value}: {self.text}" + (f" ({self.because})" if self.because else "")

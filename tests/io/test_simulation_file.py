@@ -14,7 +14,7 @@ import pytest
 from trocar.errors import CaseFileError
 from trocar.io.simulation_file import SCHEMA, field_files, read_simulation, to_json
 from trocar.io.whole import write_files
-from trocar.measure import Finding, Measure, Severity, Status
+from trocar.measure import Finding, Measure, Severity, Status, Topic
 from trocar.treatment import Simulation
 from trocar.volume import Volume
 
@@ -60,6 +60,17 @@ def test_a_simulation_comes_back_equal_with_its_fields(tmp_path: Path) -> None:
         np.testing.assert_array_equal(found.affine, volume.affine)
         assert (found.unit, found.frame_of_reference) == (volume.unit, volume.frame_of_reference)
         assert found.array.dtype == volume.array.dtype
+
+
+def test_the_topic_of_a_finding_comes_back_and_older_files_had_none(tmp_path: Path) -> None:
+    before = simulated()
+    leak = Finding(Severity.NOTE, "spreads", topic=Topic.CEMENT)
+    text = to_json(replace(before, findings=(*before.findings, leak)), False)
+    rows = json.loads(text)["findings"]
+    assert [row.get("topic") for row in rows] == [None, "cement"]
+    path = tmp_path / "simulation.json"
+    path.write_text(text, encoding="utf-8")
+    assert [f.topic for f in read_simulation(path, before.plan).findings] == [Topic.GENERAL, Topic.CEMENT]
 
 
 def test_without_fields_the_numbers_come_back(tmp_path: Path) -> None:

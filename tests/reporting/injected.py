@@ -8,7 +8,7 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 
 from trocar.geometry import Side
-from trocar.measure import Finding, Measure, Severity, Status
+from trocar.measure import Finding, Measure, Severity, Status, Topic
 from trocar.treatment import Plan, Simulation
 from trocar.volume import Volume
 
@@ -215,6 +215,7 @@ def make_findings() -> tuple[Finding, ...]:
             Severity.CAUTION,
             "Stop at 3.1 mL: the epidural probability passes 5 % there.",
             "the posterior wall has a gap of 31 mm2",
+            Topic.CEMENT,
         ),
         Finding(Severity.NOTE, "No phantom was scanned: density rests on fat and muscle.", "internal calibration"),
     )

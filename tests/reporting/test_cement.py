@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +21,8 @@ from trocar.geometry import Side
 from trocar.injection import published
 from trocar.injection.leak_series import Augmentation
 from trocar.injection.ways_out import Aetiology
-from trocar.measure import Measure
+from trocar.measure import Finding, Measure, Severity, Topic
+from trocar.procedures.cemented import Cemented
 from trocar.procedures.vertebroplasty import Vertebroplasty
 from trocar.reporting import (
     cement,
@@ -136,6 +139,24 @@ def test_findings_stand_in_one_chapter_each_and_a_caution_on_the_first_page(made
     assert ours == ["Stop at 3.1 mL: the epidural probability passes 5 % there."]
     assert bone == ["No phantom was scanned: density rests on fat and muscle."]
     assert ours[0] in [c.text for c in made.concerns]
+
+
+def test_what_any_part_of_an_injection_finds_stands_in_its_chapter(planned: Plan, injected: Simulation):
+    """Whatever its words are: none of them is looked at."""
+    names = ("ways", "nominal", "goals", "heat", "outcome", "changed")
+    told = {name: (Finding(Severity.NOTE, f"Part {n} has its say."),) for n, name in enumerate(names)}
+
+    def part(name: str) -> Any:
+        own = told[name]
+        methods = name in ("nominal", "heat", "outcome")
+        return SimpleNamespace(findings=(lambda **_: own) if methods else own)
+
+    cemented = Cemented(planned.procedure, planned, **{name: part(name) for name in names})  # type: ignore[arg-type]
+    general = Finding(Severity.NOTE, "Cement, leaks and heat of the working window: none of it is the cement's.")
+    both = replace(injected, findings=(*cemented.findings, general))
+    assert {c.text for c in cement.chapter(both).concerns} == {f.text for (f,) in told.values()}
+    assert cement_answers.without_cement(both).findings == (general,)
+    assert {f.topic for f in cemented.findings} == {Topic.CEMENT}
 
 
 def test_leaks_stand_beside_what_others_published(told: Chapter):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from trocar.measure import Code, Finding, Measure, Severity
+from trocar.measure import Code, Finding, Measure, Severity, Topic
 
 
 def fields_of(record: Any) -> dict[str, Any]:
@@ -20,12 +20,13 @@ def fields_of(record: Any) -> dict[str, Any]:
 def plain(value: Any) -> Any:
     """Dataclasses as dictionaries, enums as their values, arrays and tuples as lists.
 
-    What is not a number in a measure becomes None: a value that could not be found travels as such.
+    What is not a number in a measure becomes None: a value that could not be found travels as such. A finding has its
+    topic only where it is not the general one.
     """
     if isinstance(value, Enum):
         return value.value
     if dataclasses.is_dataclass(value):
-        fields = {k: plain(v) for k, v in fields_of(value).items()}
+        fields = {k: plain(v) for k, v in fields_of(value).items() if v is not Topic.GENERAL}
         return finite(fields) if isinstance(value, Measure) else fields
     if isinstance(value, np.ndarray):
         return value.tolist()
@@ -59,5 +60,8 @@ def read_measures(rows: list[dict[str, Any]]) -> tuple[Measure, ...]:
 
 
 def read_findings(rows: list[dict[str, Any]]) -> tuple[Finding, ...]:
-    """Several findings."""
-    return tuple(Finding(Severity(f["severity"]), f["text"], f["because"]) for f in rows)
+    """Several findings; those of files from before there were topics are of the general one."""
+    general = Topic.GENERAL.value
+    return tuple(
+        Finding(Severity(f["severity"]), f["text"], f["because"], Topic(f.get("topic", general))) for f in rows
+    )

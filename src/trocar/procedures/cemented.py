@@ -26,7 +26,7 @@ from trocar.injection.published import table as published_table
 from trocar.injection.references import REFERENCES
 from trocar.injection.site import Site
 from trocar.injection.ways_out import WaysOut
-from trocar.measure import Finding, Measure, Status
+from trocar.measure import Finding, Measure, Status, Topic
 from trocar.mechanics.filling import Filling, filled, index_mm
 from trocar.mechanics.lesion import lytic_region
 from trocar.mechanics.model import BoneModel
@@ -156,12 +156,13 @@ class Cemented:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What a reader should not miss."""
-        parts = [part.findings() for part in (self.nominal, self.heat, self.outcome) if part is not None]
+        """What a reader should not miss; all of it is about the cement, wherever it comes from."""
+        parts = [part.findings() for part in (self.nominal, self.heat) if part is not None]
         goals = () if self.goals is None else self.goals.findings
+        varied = () if self.outcome is None else self.outcome.findings(published=published_measures(self._rates))
         tried = () if self.changed is None else self.changed.findings
-        told = (*self.ways.findings, *goals, *(f for part in parts for f in part), *tried)
-        return tuple(dict.fromkeys(told))
+        told = (*self.ways.findings, *goals, *(f for part in parts for f in part), *varied, *tried)
+        return tuple(replace(f, topic=Topic.CEMENT) for f in dict.fromkeys(told))
 
 
 def _one_side(option: Option) -> Side | None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from trocar.injection.routes import Route
-from trocar.measure import Finding, Measure
+from trocar.measure import Finding, Measure, Topic
 from trocar.reporting.words import plain
 from trocar.treatment import Simulation
 
@@ -25,12 +24,6 @@ _OF_CEMENT = (
     "leak_",
     "tip_pressure",
     "working_window_",
-)
-#: Words by which a finding is one of the cement's way, its heat or its setting, and not of the loaded bone.
-_ABOUT_CEMENT = re.compile(
-    r"\b(leak\w*|inject\w*|epidural|foramin\w*|veins?|venous|viscos\w*|working window|hot|heat\w*|stop at|spreads?|"
-    r"draws|after mixing|went in|not compared|no cement stays|cement (crosses|does|touches|ends|may|fills))\b|°C",
-    re.IGNORECASE,
 )
 _PROBABILITY, _RATE, _PUBLISHED = "leak_probability_", "leak_rate_", "_published"
 #: What else is told of a route: how the names of its measures begin.
@@ -81,7 +74,7 @@ def of_cement(measure: Measure) -> bool:
 
 def about_cement(finding: Finding) -> bool:
     """Whether a finding of a simulated injection is told in the cement's chapter."""
-    return bool(_ABOUT_CEMENT.search(finding.text))
+    return finding.topic is Topic.CEMENT
 
 
 def without_cement(simulation: Simulation) -> Simulation:

@@ -27,6 +27,7 @@ from trocar.injection.walls import ROUTES, by_facing, endplate_cells, porous_reg
 from trocar.injection.ways_out import Aetiology, Basis, Route, Shape, WayOut, WaysOut, ways_out
 from trocar.mechanics.model import BoneModel, Ends, bone_model
 from trocar.planning.instrument import Needle
+from trocar.planning.robustness import HandError
 from trocar.planning.trajectory import Trajectory
 
 LINE = Calibration.from_scanner(0.0008, 0.0, "a test")
@@ -343,6 +344,25 @@ class TestNeedle:
         found = ways_out(anatomy, model_of(anatomy), [path], Aetiology.OSTEOPOROTIC)
         chances = [w.present for w in found.ways if w.name.startswith("breach of the left pedicle")]
         assert sum(chances) == pytest.approx(0.2, abs=1e-3)
+
+    def test_a_steadier_hand_breaches_the_nearer_wall_more_surely(self) -> None:
+        """The same breach probability, shared out by the hand that the plan was made with."""
+        anatomy = patient()
+        path = replace(
+            straight_path(anatomy, Side.LEFT, 1.0), breach_probability=trocar.Measure("breach_probability", 0.2, "1")
+        )
+        model = model_of(anatomy)
+
+        def nearer(hand: HandError) -> float:
+            ways = ways_out(anatomy, model, [path], Aetiology.OSTEOPOROTIC, hand).ways
+            chances = [w.present for w in ways if w.name.startswith("breach of the left pedicle")]
+            assert sum(chances) == pytest.approx(0.2 if chances else 0.0, abs=1e-3)
+            return max(chances, default=0.0)
+
+        usual, steady, shaky = (HandError(*sd) for sd in ((1.5, 2.5), (0.8, 1.3), (6.1, 3.4)))
+        assert nearer(steady) > nearer(usual) > nearer(shaky)
+        assert nearer(HandError(1.5, 0.0)) > nearer(usual)  # an angle strays more the deeper the wall
+        assert nearer(HandError(0.0, 0.0)) == 0.0
 
 
 class TestFrequency:

@@ -97,10 +97,6 @@ def _chance(seed: int, way: WayOut) -> tuple[float, float]:
     return float(rng.random()), LogNormal(1.0, way.bore_spread).draw(rng)
 
 
-def _tip_sd_mm(hand: HandError) -> float:
-    return math.hypot(hand.entry_sd_mm, _DEPTH_MM * math.tan(math.radians(hand.angle_sd_deg)))
-
-
 @dataclass(frozen=True)
 class Spread:
     """How much the unknown numbers vary: standard deviations, of logarithms unless the name ends in mm.
@@ -118,12 +114,12 @@ class Spread:
     marrow_pa_s: LogNormal = MARROW_PA_S
     cement_sd: float = 0.25
     volume_sd: float = 0.05
-    tip_sd_mm: float = _tip_sd_mm(HandError())
+    tip_sd_mm: float = HandError().sd_mm(_DEPTH_MM)
 
     @classmethod
     def of_hand(cls, hand: HandError) -> Spread:
         """The usual spread, with what this hand leaves at the tip."""
-        return cls(tip_sd_mm=_tip_sd_mm(hand))
+        return cls(tip_sd_mm=hand.sd_mm(_DEPTH_MM))
 
     def draw(self, rng: np.random.Generator, ways: Sequence[WayOut]) -> Draw:
         """One draw. Each way has chances of its own, by its name: other ways beside it change nothing."""

@@ -47,10 +47,10 @@ def tracts(
 
 
 def breaches(
-    model: BoneModel, skin: Skin, bearings: Bearings, trajectories: tuple[Trajectory, ...]
+    model: BoneModel, skin: Skin, bearings: Bearings, trajectories: tuple[Trajectory, ...], hand: HandError
 ) -> tuple[WayOut, ...]:
     """Through the walls beside each path, with the probability that the hand's error breaches them."""
-    return tuple(w for t in trajectories for w in _breaches(model, skin, bearings, t))
+    return tuple(w for t in trajectories for w in _breaches(model, skin, bearings, t, hand))
 
 
 def path_mm(model: BoneModel, trajectory: Trajectory) -> tuple[Vector, Vector]:
@@ -96,14 +96,17 @@ def _outermost(channel: Mask, bearings: Bearings, entry: Vector, tip: Vector) ->
     return out
 
 
-def _breaches(model: BoneModel, skin: Skin, bearings: Bearings, trajectory: Trajectory) -> list[WayOut]:
+def _breaches(
+    model: BoneModel, skin: Skin, bearings: Bearings, trajectory: Trajectory, hand: HandError
+) -> list[WayOut]:
     beside = _beside(model, skin, bearings, trajectory)
     radius = trajectory.instrument.outer_diameter_mm / 2.0
     # beside a pedicle the needle enters through the wall there: that hole is its tract
     routes = [r for r in TOWARDS if r is not Route.LATERAL or _through_pedicle(trajectory)]
     nearest = {r: _nearest(beside, skin, r) for r in routes}
     spare = {r: float(beside[at] - radius) for r, at in nearest.items() if at is not None}
-    chances = _chances(spare, trajectory, 0.5 * max(bearings.spacing_mm))
+    sd = {r: hand.sd_mm(_depth_mm(model, skin, bearings, trajectory, nearest[r])) for r in spare}
+    chances = _chances(spare, sd, trajectory, 0.5 * max(bearings.spacing_mm))
     return [
         _breach(model, skin, bearings, trajectory, route, nearest[route], chance)
         for route, chance in chances.items()
@@ -128,6 +131,13 @@ def _beside(model: BoneModel, skin: Skin, bearings: Bearings, trajectory: Trajec
     return np.where(own & (along > 0.0) & (along < length), away, np.inf)
 
 
+def _depth_mm(model: BoneModel, skin: Skin, bearings: Bearings, trajectory: Trajectory, at: int | None) -> float:
+    """How far below its entry into bone a path passes a voxel of the skin, mm."""
+    entry, tip = path_mm(model, trajectory)
+    away = bearings.mm(skin.cells[at]) - entry
+    return float(away @ (tip - entry)) / max(float(np.linalg.norm(tip - entry)), 1e-9)
+
+
 def _in_bone(model: BoneModel, places_mm: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Whether places (mm from the box's corner, ``(n, 3)``) lie in a voxel of bone."""
     cells = np.floor(places_mm / np.asarray(model.solid.spacing_mm)).astype(int)
@@ -149,17 +159,25 @@ def _through_pedicle(trajectory: Trajectory) -> bool:
     return {a.name: a.through_pedicle for a in APPROACHES}.get(trajectory.approach, True)
 
 
-def _chances(spare_mm: dict[Route, float], trajectory: Trajectory, known_to_mm: float) -> dict[Route, float]:
+def _chances(
+    spare_mm: dict[Route, float], sd_mm: dict[Route, float], trajectory: Trajectory, known_to_mm: float
+) -> dict[Route, float]:
     """How likely each wall is breached: certain where the cannula itself passes it by more than the grid can err.
 
     The breach probability of the path is shared out by how likely a hand error as large as each wall's spare bone is.
     """
-    sd = HandError().entry_sd_mm
-    tail = {r: float(erfc(max(s, 0.0) / (sd * np.sqrt(2.0)))) for r, s in spare_mm.items()}
+    tail = {r: _tail(s, sd_mm[r]) for r, s in spare_mm.items()}
     whole = sum(tail.values())
     measured = trajectory.breach_probability.value if trajectory.breach_probability is not None else 0.0
     shared = {r: measured * t / whole if whole > 0.0 else 0.0 for r, t in tail.items()}
     return {r: 1.0 if spare_mm[r] < -known_to_mm else p for r, p in shared.items()}
+
+
+def _tail(spare_mm: float, sd_mm: float) -> float:
+    """How likely a normal error of this standard deviation is larger than the spare bone, either way."""
+    if spare_mm <= 0.0:
+        return 1.0
+    return float(erfc(spare_mm / (sd_mm * np.sqrt(2.0)))) if sd_mm > 0.0 else 0.0
 
 
 def _breach(

@@ -37,6 +37,7 @@ from trocar.measure import Finding, Severity
 from trocar.mechanics.filling import Mask, body_of
 from trocar.mechanics.model import BoneModel
 from trocar.mechanics.resample import hu_on
+from trocar.planning.robustness import HandError
 from trocar.planning.trajectory import Trajectory
 from trocar.volume import Volume
 
@@ -53,6 +54,8 @@ __all__ = [
 ]
 
 
+#: Whoever's hand it is, unless a plan says.
+USUAL_HAND = HandError()
 #: Where cement that leaves lies, for a sentence.
 GOES = {
     Route.EPIDURAL: "into the canal",
@@ -92,11 +95,18 @@ class WaysOut:
         }
 
 
-def ways_out(anatomy: Anatomy, model: BoneModel, trajectories: Sequence[Trajectory], aetiology: Aetiology) -> WaysOut:
+def ways_out(
+    anatomy: Anatomy,
+    model: BoneModel,
+    trajectories: Sequence[Trajectory],
+    aetiology: Aetiology,
+    hand: HandError = USUAL_HAND,
+) -> WaysOut:
     """Every way by which cement injected through these paths can leave the vertebra of a model.
 
-    ``model`` is that of the whole vertebra (``arch=True``). Raises ``ValueError`` for a model without posterior
-    elements or paths of another level, and :class:`trocar.errors.LevelError` where nothing faces a canal.
+    ``model`` is that of the whole vertebra (``arch=True``), ``hand`` the one that the paths were planned for.
+    Raises ``ValueError`` for a model without posterior elements or paths of another level, and
+    :class:`trocar.errors.LevelError` where nothing faces a canal.
     """
     paths = _of_level(trajectories, model.level)
     skin = skin_of(model, anatomy)
@@ -112,7 +122,7 @@ def ways_out(anatomy: Anatomy, model: BoneModel, trajectories: Sequence[Trajecto
         *segmental(model, cortex, bearings),
         *(() if aetiology is Aetiology.OSTEOPOROTIC else tumour_vessels(model, cortex, bearings)),
         *tracts(model, skin, bearings, paths),
-        *breaches(model, skin, bearings, paths),
+        *breaches(model, skin, bearings, paths, hand),
     )
     ways = named_apart(sorted((w for w in found if w.exits.any()), key=_seen_first))
     tell = Teller(model, anatomy, cortex, bearings, paths)

@@ -48,6 +48,10 @@ class HandError:
         if self.samples & (self.samples - 1):
             raise ValueError(f"samples={self.samples} is not a power of two, which a Sobol set needs.")
 
+    def sd_mm(self, depth_mm: float) -> float:
+        """How far it strays along each axis across the needle, so deep below the entry: one standard deviation, mm."""
+        return math.hypot(self.entry_sd_mm, depth_mm * math.tan(math.radians(self.angle_sd_deg)))
+
 
 @dataclass(frozen=True)
 class Breach:

@@ -143,7 +143,8 @@ class CementAccess(BoneAccess):
             ends=Ends.EMBEDDED,
             arch=True,
         )
-        found = ways_out(plan.anatomy, model, paths, self.cause(plan.anatomy.vertebra(self.level)))
+        hand = HandError(self.entry_sd_mm, self.angle_sd_deg)
+        found = ways_out(plan.anatomy, model, paths, self.cause(plan.anatomy.vertebra(self.level)), hand)
         needle = paths[0].instrument
         hollow = None if cavity is None else cavity.onto(model.volume(model.parts, "label")).array.astype(bool)
         site = Site(
@@ -158,7 +159,7 @@ class CementAccess(BoneAccess):
             room_c=self.room_temperature_c,
             limit_pa=INJECTORS[self.injector].limit_pa,
             pressure_pa=1e6 * self.injection_pressure_mpa,
-            spread=Spread.of_hand(HandError(self.entry_sd_mm, self.angle_sd_deg)),
+            spread=Spread.of_hand(hand),
             cavity=None if hollow is None else hollow & body_of(model),
         )
         return site, found

@@ -90,6 +90,7 @@ def test_what_lies_on_the_midline_counts_half_to_either_side() -> None:
         (np.s_[1:12, 5:15, 5:15], 0.0, 100.0, "touches the inferior endplate only"),
         (np.s_[2:22, 5:15, 5:15], 0.0, 0.0, "touches neither endplate"),
         (np.s_[1:23, 5:15, 5:15], 100.0, 100.0, "touches both endplates"),
+        (np.s_[:, 5:12, 5:12], 49.0, 49.0, "touches neither endplate"),
     ],
 )
 def test_endplates_are_touched_within_a_voxel(layers, superior: float, inferior: float, says: str) -> None:

@@ -32,12 +32,11 @@ from trocar.injection.outcome import Outcome
 from trocar.injection.risk import Share
 from trocar.injection.routes import Route
 from trocar.injection.run import ROUTES
-from trocar.injection.site import Site
+from trocar.injection.site import Site, usual_start_min
 from trocar.mechanics.filling import body_of
 from trocar.mechanics.lesion import lytic_region
 from trocar.physics.cement import CEMENTS, Cement
 from trocar.physics.heat import BLOOD_C
-from trocar.procedures.cement_access import AFTER_START_MIN
 from trocar.procedures.vertebroplasty import Vertebroplasty
 from trocar.treatment import Plan
 
@@ -289,7 +288,9 @@ def risks(bench: Bench, low: Cement, high: Cement) -> list[Row]:
     """Table 5: any leak, into the disc and into veins with a thick cement, over those with a thin one."""
     print("\n| Risk, high over low viscosity, each a minute into its window | meta-analysis | model |\n|---|---|---|")
     bones, rows = (SOUND, WEDGE, PRESSED), []
-    thick, thin = ([bench.injected(b, cement=c, minutes=_usual_min(c)) for b in bones] for c in (high, low))
+    thick, thin = (
+        [bench.injected(b, cement=c, minutes=usual_start_min(c, ROOM_C)) for b in bones] for c in (high, low)
+    )
     for kind, told, value in (
         ("any", "0.38 (0.29–0.51)", 0.38),
         ("disc (D)", "0.45", 0.45),
@@ -301,12 +302,6 @@ def risks(bench: Bench, low: Cement, high: Cement) -> list[Row]:
         if counts[1]:
             rows.append(figure(f"high over low viscosity: {kind}", counts[0] / counts[1], "1", "meta-analysis", value))
     return rows
-
-
-def _usual_min(cement: Cement) -> float:
-    """A minute after it is thick enough, or known, in the usual room."""
-    known = cement.valid_age_s.low / cement.ageing(ROOM_C)
-    return max(cement.working_window(ROOM_C).start_s, known) / 60.0 + AFTER_START_MIN
 
 
 def pressures(bench: Bench) -> list[Row]:
@@ -353,7 +348,7 @@ def _peaks(bench: Bench, volume_ml: float, blood: bool) -> dict[str, float]:
     """The highest temperature at some places of the phantom of sparse bone, with cement of low viscosity."""
     cement = CEMENTS["low viscosity"]
     planned_site = site_of(SOUND, bench.voxel_mm)
-    site = replace(planned_site, volume_ml=volume_ml, cement=cement, minutes=_usual_min(cement))
+    site = replace(planned_site, volume_ml=volume_ml, cement=cement, minutes=usual_start_min(cement, ROOM_C))
     around = heat_site(site.model, planned(SOUND).anatomy.structures)
     content, age_s = cement_after(around, nominal(site).injection, site.ways)
     heat = heating(around, content, age_s, cement, perfused=blood)

@@ -467,9 +467,9 @@ def test_ways_of_one_name_are_told_apart(site: Site) -> None:
     wall, side = (replace(w, name="breach") for w in site.ways)
     found = replace(site, ways=(wall, side, side, replace(side, name="other"))).ways
     assert [w.name for w in found] == [
-        "breach (epidural)",
-        "breach (lateral paravertebral) 1",
-        "breach (lateral paravertebral) 2",
+        "breach (1)",
+        "breach (2)",
+        "breach (3)",
         "other",
     ]
     assert [w.name for w in site.ways] == ["posterior wall", "left wall"]

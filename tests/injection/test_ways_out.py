@@ -18,10 +18,10 @@ from trocar.anatomy.phantom import PhantomSpec, phantom
 from trocar.anatomy.vertebra import Part
 from trocar.errors import LevelError
 from trocar.geometry import Side
-from trocar.injection.accounts import named_apart
 from trocar.injection.cracks import CLEFT_RATIO, LOWER_SHARE, UPPER_SHARE, WALL_SHARE, WALLS
 from trocar.injection.medium import Draw, medium
 from trocar.injection.openings import FORAMEN_MOST_MM2, HOLE_MM2, cortex_of, judged
+from trocar.injection.routes import told_apart
 from trocar.injection.tracts import equal_radius_mm
 from trocar.injection.walls import ROUTES, by_facing, endplate_cells, porous_region, skin_of
 from trocar.injection.ways_out import Aetiology, Basis, Route, Shape, WayOut, WaysOut, ways_out
@@ -401,8 +401,8 @@ class TestFrequency:
 
     def test_ways_of_one_name_are_numbered(self) -> None:
         ways = found_in(patient()).ways[:2]
-        assert [w.name for w in named_apart(ways)] == [w.name for w in ways]
-        twins = named_apart([replace(w, name="gap") for w in ways])
+        assert [w.name for w in told_apart(ways)] == [w.name for w in ways]
+        twins = told_apart([replace(w, name="gap") for w in ways])
         assert [w.name for w in twins] == ["gap (1)", "gap (2)"]
 
 

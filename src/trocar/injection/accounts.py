@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -92,13 +91,3 @@ class Teller:
         if not name or found[name] > BESIDE_MM:
             return ""
         return f", {found[name]:.0f} mm from the {name.replace('_', ' ')}"
-
-
-def named_apart(ways: Sequence[WayOut]) -> tuple[WayOut, ...]:
-    """The ways with a number after every name that is not the only one of its kind."""
-    often, seen = Counter(w.name for w in ways), Counter[str]()
-    out = []
-    for way in ways:
-        seen[way.name] += 1
-        out.append(replace(way, name=f"{way.name} ({seen[way.name]})") if often[way.name] > 1 else way)
-    return tuple(out)

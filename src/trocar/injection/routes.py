@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
@@ -57,3 +59,13 @@ class WayOut:
     bore_mm: float = 0.0
     bore_spread: float = 0.0
     source: str = ""
+
+
+def told_apart(ways: Sequence[WayOut]) -> tuple[WayOut, ...]:
+    """The ways with a number after every name that another has too: "gap (1)", "gap (2)"."""
+    often, seen = Counter(way.name for way in ways), Counter[str]()
+    out = []
+    for way in ways:
+        seen[way.name] += 1
+        out.append(replace(way, name=f"{way.name} ({seen[way.name]})") if often[way.name] > 1 else way)
+    return tuple(out)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -14,6 +13,7 @@ from trocar.anatomy.vertebra import Part
 from trocar.errors import LevelError
 from trocar.geometry import frozen
 from trocar.injection.medium import Draw, Spread, medium
+from trocar.injection.routes import told_apart
 from trocar.injection.ways_out import WayOut
 from trocar.measure import Range
 from trocar.mechanics.filling import Mask, body_of
@@ -33,7 +33,15 @@ PAUSE = Range(0.0, 600.0, "s")
 STEPS, TOLERANCE = 24, 1e-4
 #: Constant pressures that can be asked for; 0 asks for a rate. Pumps give less than 20 MPa.
 PRESSURE = Range(0.0, 20e6, "Pa")
+#: Minutes by which the injection waits, unless told, after the cement has become thick enough. Ours.
+AFTER_START_MIN = 1.0
 _MM3_PER_ML, _S_PER_MIN = 1000.0, 60.0
+
+
+def usual_start_min(cement: Cement, room_c: float) -> float:
+    """Minutes from mixing to the first drop, unless told: a little after a cement is thick enough, and known."""
+    known_s = cement.valid_age_s.low / cement.ageing(room_c)
+    return max(cement.working_window(room_c).start_s, known_s) / _S_PER_MIN + AFTER_START_MIN
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +54,7 @@ class Site:
     constant pressure before the cannula drives it; a pause of ``pause_s`` comes when half of it is in.
     The injection starts ``minutes`` after mixing, in a room of ``room_c``. ``cavity`` is what a balloon left.
     ``limit_pa`` is the most that the injector gives before the ``cannula``. Ways out of one name are renamed
-    (:func:`told_apart`).
+    (:func:`trocar.injection.routes.told_apart`).
 
     Raises ``ValueError`` for a tip outside the bone that cement flows in or in the canal, for more cement than the
     body's pores hold, for a time or room at which the cement's viscosity is not known, and for numbers out of range;
@@ -165,24 +173,6 @@ class Site:
                 f"tip {number} lies {away:.1f} mm outside the bone of {self.model.level} that cement flows in; "
                 "it must lie within (0 mm)."
             )
-
-
-def told_apart(ways: Sequence[WayOut]) -> tuple[WayOut, ...]:
-    """The ways with names of their own: several of one name are told by their route, and then by number."""
-    return _ended(_ended(ways, [f" ({way.route.value})" for way in ways]), _numbers(ways))
-
-
-def _ended(ways: Sequence[WayOut], endings: Sequence[str]) -> tuple[WayOut, ...]:
-    """An ending for each way whose name another has too."""
-    count = Counter(way.name for way in ways)
-    pairs = zip(ways, endings, strict=True)
-    return tuple(replace(way, name=way.name + end) if count[way.name] > 1 else way for way, end in pairs)
-
-
-def _numbers(ways: Sequence[WayOut]) -> list[str]:
-    """Which each is among those of its name and route: " 1", " 2"."""
-    kinds = [(way.name, way.route) for way in ways]
-    return [f" {kinds[: n + 1].count(kind)}" for n, kind in enumerate(kinds)]
 
 
 def check_posterior_wall(model: BoneModel) -> None:

@@ -24,12 +24,12 @@ import numpy as np
 from trocar.anatomy.cleft import gas_cleft
 from trocar.anatomy.levels import Level
 from trocar.anatomy.patient import Anatomy
-from trocar.injection.accounts import Account, Teller, named_apart
+from trocar.injection.accounts import Account, Teller
 from trocar.injection.aetiology import Aetiology
 from trocar.injection.bearings import Bearings
 from trocar.injection.cracks import endplate_cracks, wall_cracks
 from trocar.injection.openings import cortex_of, gaps, judged
-from trocar.injection.routes import Basis, Route, Shape, WayOut
+from trocar.injection.routes import Basis, Route, Shape, WayOut, told_apart
 from trocar.injection.tracts import breaches, tracts
 from trocar.injection.veins import basivertebral, segmental, tumour_vessels
 from trocar.injection.walls import porous_region, skin_of
@@ -124,7 +124,7 @@ def ways_out(
         *tracts(model, skin, bearings, paths),
         *breaches(model, skin, bearings, paths, hand),
     )
-    ways = named_apart(sorted((w for w in found if w.exits.any()), key=_seen_first))
+    ways = told_apart(sorted((w for w in found if w.exits.any()), key=_seen_first))
     tell = Teller(model, anatomy, cortex, bearings, paths)
     accounts = tuple(tell.account(w) for w in ways)
     return WaysOut(ways, accounts, cleft, (*judged(model, cortex), *_told(ways, accounts, cleft, model)))

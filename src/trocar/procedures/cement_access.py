@@ -12,7 +12,7 @@ from trocar.anatomy.patient import Anatomy
 from trocar.anatomy.vertebra import Vertebra
 from trocar.injection.aetiology import Aetiology
 from trocar.injection.medium import Spread
-from trocar.injection.site import RATE, VOLUME, Site
+from trocar.injection.site import RATE, VOLUME, Site, usual_start_min
 from trocar.injection.ways_out import WaysOut, ways_out
 from trocar.measure import Finding, Severity
 from trocar.mechanics.filling import SHELL_MM, Filling, body_of, deeper, index_mm
@@ -29,8 +29,6 @@ from trocar.volume import Volume
 #: Cement unless a volume is asked for, as a share of the body: stiffness and strength come back at 14 to 16 %
 #: (Liebschner 2001, Molloy 2003; from memory, unverified).
 USUAL_FILL = 0.15
-#: Minutes by which the injection waits, unless told, after the cement has become thick enough. Ours.
-AFTER_START_MIN = 1.0
 
 
 @dataclass(frozen=True)
@@ -110,11 +108,7 @@ class CementAccess(BoneAccess):
     @property
     def start_min(self) -> float:
         """Minutes from mixing to the first drop: as asked for, or a little after the cement is thick enough."""
-        if self.cement_age_min:
-            return self.cement_age_min
-        cement = CEMENTS[self.cement]
-        known = cement.valid_age_s.low / cement.ageing(self.room_temperature_c)
-        return max(cement.working_window(self.room_temperature_c).start_s, known) / 60.0 + AFTER_START_MIN
+        return self.cement_age_min or usual_start_min(CEMENTS[self.cement], self.room_temperature_c)
 
     def site(
         self,

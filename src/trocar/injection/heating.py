@@ -41,6 +41,8 @@ MOST_MIN = 1000.0
 START = Range(0.0, 100.0, "degC")
 #: A share of a voxel may exceed 1 by so much: float32 of an injection.
 SHARE_ROUNDING = 1e-4
+#: Peaks measured in the middle of vertebrae in a bath, with several cements (Belkoff & Molloy, Spine 28:1555, 2003).
+CENTRE_C = Range(49.0, 112.0, "degC")
 #: From this share on a voxel is cement and no nerve lies in it.
 FULL_SHARE = 0.5
 
@@ -76,8 +78,11 @@ class Heating:
         )
 
     def measures(self) -> tuple[Measure, ...]:
-        """Peak, minutes above 45 and 50 degC and equivalent minutes of each region, and the peak of all."""
-        peak = Measure("heating_peak", float(self.peak_c.max()), "Cel", method=self.method)
+        """Peak, minutes above 45 and 50 degC and equivalent minutes of each region, and the peak of all.
+
+        That of all lies in the cement, where the heat comes from.
+        """
+        peak = Measure("heating_peak", float(self.peak_c.max()), "Cel", method=f"{self.method} It lies in the cement.")
         return (peak, *(m for r in self.temperature_c for m in self._of(r)))
 
     def _of(self, region: Region) -> list[Measure]:

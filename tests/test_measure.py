@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from trocar.measure import Finding, Measure, Range, Severity, Topic, worst
+from trocar.measure import Finding, Measure, Range, Severity, Status, Topic, ending, worst
 
 
 @pytest.mark.parametrize("value", [0.5, 8, 3.3])
@@ -55,3 +55,9 @@ def test_a_stop_outweighs_any_number_of_cautions() -> None:
 def test_the_same_concern_of_another_topic_is_the_same() -> None:
     one, other = (Finding(Severity.NOTE, "thin bone", topic=topic) for topic in Topic)
     assert dict.fromkeys((one, other)) == {one: None}
+
+
+def test_of_several_endings_the_first_that_is_no_success_counts() -> None:
+    assert ending() is Status.SUCCESS
+    assert ending(Status.SUCCESS, Status.SUCCESS) is Status.SUCCESS
+    assert ending(Status.SUCCESS, Status.COLLAPSED, Status.CANCELLED) is Status.COLLAPSED

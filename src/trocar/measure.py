@@ -129,6 +129,11 @@ class Status(Enum):
     INJECTOR_LIMIT = "The cement asks for more pressure than the injector can give: the injection ends there."
 
 
+def ending(*statuses: Status) -> Status:
+    """How several computations ended together: the first that is no success, if any."""
+    return next((s for s in statuses if s is not Status.SUCCESS), Status.SUCCESS)
+
+
 def worst(findings: tuple[Finding, ...]) -> Severity | None:
     """The highest severity among ``findings``, or None when there are none."""
     return max((f.severity for f in findings), key=lambda s: s.rank, default=None)

@@ -21,7 +21,8 @@ from trocar.injection.risk import LEAK_ML
 from trocar.injection.run import ROUTES, Run, reduced
 from trocar.injection.site import Site
 
-#: Where finished runs are kept: arrays by name under a key.
+#: Where finished runs are kept: arrays by name under a key. What ``treatment`` calls by the same name goes in here;
+#: neither may import the other, and the type checker holds the two together.
 Kept = MutableMapping[str, Mapping[str, NDArray[Any]]]
 #: One injection: of a site, with a seed, by its number.
 One = Callable[[Site, int, int], Run]

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from trocar.measure import Measure, Status
+from trocar.measure import Measure, Status, ending
 from trocar.mechanics.answers import TOLD_N, Loaded, press, strained_most
 from trocar.mechanics.filling import body_of
 from trocar.mechanics.scenario import Scenario
@@ -45,7 +45,7 @@ class Comparison:
     @property
     def status(self) -> Status:
         """Success where every scenario is one, otherwise the first failure."""
-        return next((c.status for c in self.of if c.status is not Status.SUCCESS), Status.SUCCESS)
+        return ending(*(c.status for c in self.of))
 
     @property
     def measures(self) -> tuple[Measure, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trocar.geometry import Side
-from trocar.measure import Measure, Status
+from trocar.measure import Measure, Status, ending
 from trocar.mechanics.answers import (
     Loaded,
     bounded,
@@ -71,7 +71,7 @@ class Sweep:
     @property
     def status(self) -> Status:
         """Success where every row is one, otherwise the first failure."""
-        return next((r.status for r in self.rows if r.status is not Status.SUCCESS), Status.SUCCESS)
+        return ending(*(r.status for r in self.rows))
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ from trocar.injection.published import table as published_table
 from trocar.injection.references import REFERENCES
 from trocar.injection.site import Site
 from trocar.injection.ways_out import WaysOut
-from trocar.measure import Finding, Measure, Status, Topic
+from trocar.measure import Finding, Measure, Status, Topic, ending
 from trocar.mechanics.filling import Filling, filled, index_mm
 from trocar.mechanics.lesion import lytic_region
 from trocar.mechanics.model import BoneModel
@@ -96,8 +96,7 @@ class Cemented:
     @property
     def status(self) -> Status:
         """The first of the computations that did not end well."""
-        endings = [self.nominal.status, *(part.status for part in (self.heat, self.outcome) if part is not None)]
-        return next((s for s in endings if s is not Status.SUCCESS), Status.SUCCESS)
+        return ending(self.nominal.status, *(part.status for part in (self.heat, self.outcome) if part is not None))
 
     @property
     def holds(self) -> bool:

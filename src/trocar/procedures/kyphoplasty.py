@@ -11,7 +11,7 @@ from trocar.anatomy.bone import calibrated
 from trocar.anatomy.patient import Anatomy
 from trocar.anatomy.vertebra import Vertebra
 from trocar.errors import NoSafeTrajectory
-from trocar.measure import Finding, Measure, Range, Severity, Status
+from trocar.measure import Finding, Measure, Range, Severity, Status, ending
 from trocar.mechanics.balloon import Inflation, Stop, inflate
 from trocar.mechanics.balloon_place import Placed, room_measures
 from trocar.mechanics.endplate_lift import lift
@@ -136,7 +136,7 @@ class Kyphoplasty(CementAccess):
         flowed = cemented.simulation()
         found = replace(
             found,
-            status=_first(raised.status, flowed.status),
+            status=ending(raised.status, flowed.status),
             volumes={**volumes, **flowed.volumes},
             series={**found.series, **flowed.series},
             measures=(*found.measures, cavity, *regained, *flowed.measures),
@@ -148,7 +148,7 @@ class Kyphoplasty(CementAccess):
         loaded = BeforeAndAfter.of(vertebra, capped, cemented.filling(capped), means.progress)
         return replace(
             found,
-            status=_first(found.status, loaded.status),
+            status=ending(found.status, loaded.status),
             volumes={**loaded.volumes, **found.volumes},
             series={**found.series, "section": loaded.found.sections()},
             measures=(*loaded.measures, *found.measures),
@@ -262,8 +262,3 @@ def _cement(cement_ml: float, cavity: Measure) -> tuple[Finding, ...]:
         return (Finding(Severity.CAUTION, text, cavity.method),)
     text = f"The cavity takes {cavity.value:.1f} of {cement_ml:.1f} mL of cement: the rest soaks the bone around it."
     return (Finding(Severity.NOTE, text, cavity.method),)
-
-
-def _first(*endings: Status) -> Status:
-    """The first of several endings that is no success."""
-    return next((s for s in endings if s is not Status.SUCCESS), Status.SUCCESS)

@@ -11,7 +11,7 @@ from trocar.anatomy.levels import neighbours
 from trocar.errors import SimulationError
 from trocar.injection.goals import simulated_filling
 from trocar.injection.nominal import nominal
-from trocar.measure import Finding, Measure, Severity, Status
+from trocar.measure import Finding, Measure, Severity, Status, ending
 from trocar.mechanics.filling import Filling
 from trocar.mechanics.model import BoneModel, Ends
 from trocar.mechanics.scenario import Scenario, augmented
@@ -79,10 +79,9 @@ class Vertebroplasty(CementAccess):
         loaded = BeforeAndAfter.of(vertebra, model, cemented.filling(model), means.progress)
         swept = self._swept(loaded.before, cemented, means.progress)
         beside, told, ended = self._beside(plan, cemented, means.progress)
-        endings = (found.status, loaded.status, *(w.status for w in swept), ended)
         return replace(
             found,
-            status=next((s for s in endings if s is not Status.SUCCESS), Status.SUCCESS),
+            status=ending(found.status, loaded.status, *(w.status for w in swept), ended),
             volumes={**loaded.volumes, **found.volumes},
             series={**found.series, "section": loaded.found.sections()}
             | ({"sweep": _table(swept[0])} if swept else {}),

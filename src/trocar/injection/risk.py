@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import binomtest
+from scipy.stats import binomtest, t
 
 from trocar.injection.ways_out import Route
 
@@ -60,7 +60,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Difference:
-    """A share less another share of the same draws, with bounds at 95 % confidence; all from -1 to 1."""
+    """A share or a mean less another of the same draws, with bounds at 95 % confidence; of shares, from -1 to 1."""
 
     value: float
     low: float
@@ -83,6 +83,22 @@ def paired_difference(first: ArrayLike, second: ArrayLike) -> Difference:
     up = _joined(high2 - p2.value, p1.value - low1, phi)
     change = p2.value - p1.value
     return Difference(change, change - down, change + up)
+
+
+def paired_mean_difference(first: ArrayLike, second: ArrayLike) -> Difference:
+    """The mean of ``second`` less that of ``first``, both numbers ``[draw]`` of the same draws, in their own unit.
+
+    The bounds are Student's, of the differences of the pairs; NaN for a single pair. Student. The probable error of a
+    mean. Biometrika 1908;6:1-25.
+    """
+    one, two = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    if one.shape != two.shape or one.ndim != 1 or not one.size:
+        raise ValueError(f"pairs of draws are needed; got {one.shape} and {two.shape}.")
+    change, mean = two - one, float((two - one).mean())
+    if one.size == 1:
+        return Difference(mean, math.nan, math.nan)
+    half = float(t.ppf(0.5 + 0.5 * CONFIDENCE, one.size - 1) * change.std(ddof=1) / math.sqrt(one.size))
+    return Difference(mean, mean - half, mean + half)
 
 
 def _joined(one: float, other: float, phi: float) -> float:

@@ -6,17 +6,17 @@ injections of the same bone and not between two samples.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from trocar.injection.ensemble import Counting, Kept, One, one, run, unheard
 from trocar.injection.outcome import Outcome
-from trocar.injection.risk import Difference, paired_difference
+from trocar.injection.risk import Difference, paired_difference, paired_mean_difference
 from trocar.injection.run import Run
-from trocar.injection.site import Site
+from trocar.injection.site import Site, usual_start_min
 from trocar.injection.ways_out import Route
 from trocar.measure import Finding, Severity
 from trocar.physics.cement import Cement
@@ -24,22 +24,31 @@ from trocar.physics.cement import Cement
 #: What is tried unless a caller asks for something else (all ours): a pause half-way, half the pace, cement that has
 #: waited longer or shorter, and less of it.
 PAUSE_S, SLOWER, LATER_MIN, EARLIER_MIN, LESS_ML = 90.0, 0.5, 2.0, 1.0, (0.5, 1.0, 2.0)
+#: Draws that are compared unless a caller asks for more: each costs a run for every change. Ours.
+COMPARED = 40
 #: Routes with a column of their own.
 TOLD = (Route.EPIDURAL, Route.DISC, Route.VENOUS)
+#: The difference of the plan to itself.
+NONE = Difference(0.0, 0.0, 0.0)
 _PERCENT = 100.0
 
 
 @dataclass(frozen=True)
 class Change:
-    """One row: probabilities of a leak (0 to 1), the paired difference of any leak to the plan, the cement that stays.
+    """One row: probabilities of a leak (0 to 1), how much leaks and stays, and paired differences to the plan.
 
-    ``by_route`` has the routes of :data:`TOLD`; ``inside_ml`` is the median over the draws.
+    ``draws`` is the number of pairs; ``by_route`` has the routes of :data:`TOLD`; ``difference`` is that of any leak.
+    ``leaked_ml`` is the mean by all routes together (draws that do not leak count with 0), ``leaked_difference`` its
+    difference in ml; ``inside_ml`` is the median over the draws.
     """
 
     name: str
+    draws: int
     any_leak: float
     by_route: tuple[float, ...]
     difference: Difference
+    leaked_ml: float
+    leaked_difference: Difference
     inside_ml: float
 
 
@@ -51,12 +60,13 @@ class Changes:
     findings: tuple[Finding, ...] = ()
 
     def series(self) -> dict[str, dict[str, list[str] | list[float]]]:
-        """``leak_changes`` as columns: percent, and percentage points with their 95 % interval; or nothing."""
+        """``leak_changes`` as columns: draws, percent, points and ml with their 95 % intervals; or nothing."""
         if not self.rows:
             return {}
         by_route = zip(*(row.by_route for row in self.rows), strict=True)
         columns: dict[str, list[str] | list[float]] = {
             "change": [row.name for row in self.rows],
+            "draws": [float(row.draws) for row in self.rows],
             "any_percent": [_PERCENT * row.any_leak for row in self.rows],
         }
         columns |= {
@@ -66,19 +76,27 @@ class Changes:
         columns["difference_points"] = [_PERCENT * row.difference.value for row in self.rows]
         columns["low"] = [_PERCENT * row.difference.low for row in self.rows]
         columns["high"] = [_PERCENT * row.difference.high for row in self.rows]
+        columns["leaked_ml_mean"] = [row.leaked_ml for row in self.rows]
+        columns["leaked_ml_difference"] = [row.leaked_difference.value for row in self.rows]
+        columns["leaked_low"] = [row.leaked_difference.low for row in self.rows]
+        columns["leaked_high"] = [row.leaked_difference.high for row in self.rows]
         columns["cement_ml_median"] = [row.inside_ml for row in self.rows]
         return {"leak_changes": columns}
 
 
 def usual_changes(
-    site: Site, tips_mm: Mapping[str, ArrayLike] | None = None, cements: Iterable[Cement] = ()
+    site: Site, ways_in: Mapping[str, Site] | None = None, cements: Iterable[Cement] = ()
 ) -> tuple[dict[str, Site], tuple[Finding, ...]]:
     """What is worth trying, by name, and notes on what the site refuses.
 
-    ``tips_mm`` are the tips of other options of the plan by their names, ``cements`` others that are at hand.
+    ``ways_in`` are other options of the plan by their names, each a site with its own ways out; ``cements`` others that
+    are at hand: each would be injected when it is thick enough itself.
     """
-    wanted: dict[str, dict[str, object]] = {name: {"tips_mm": tips} for name, tips in (tips_mm or {}).items()}
-    wanted |= {f"{c.name} cement": {"cement": c} for c in cements if c.name != site.cement.name}
+    wanted: dict[str, dict[str, object]] = {}
+    for cement in cements:
+        if cement.name != site.cement.name:
+            start = usual_start_min(cement, site.room_c)
+            wanted[f"{cement.name} cement, at {start:.1f} min"] = {"cement": cement, "minutes": start}
     wanted |= {
         f"{LATER_MIN:g} min later": {"minutes": site.minutes + LATER_MIN},
         f"{EARLIER_MIN:g} min earlier": {"minutes": site.minutes - EARLIER_MIN},
@@ -88,7 +106,7 @@ def usual_changes(
         wanted["half the pressure"] = {"pressure_pa": SLOWER * site.pressure_pa}
     else:
         wanted["half the pace"] = {"rate_ml_min": SLOWER * site.rate_ml_min}
-    found, refused = {}, []
+    found, refused = dict(ways_in or {}), []
     for name, fields in wanted.items():
         try:
             found[name] = replace(site, **fields)  # type: ignore[arg-type]
@@ -117,7 +135,7 @@ def changes(
     if not outcome.counted:
         return Changes(())
     count, planned = len(outcome.runs), _row("as planned", outcome, outcome)
-    rows, failed = [replace(planned, difference=Difference(0.0, 0.0, 0.0))], []
+    rows, failed = [replace(planned, difference=NONE, leaked_difference=NONE)], []
     for less in less_ml:
         if less < outcome.site.volume_ml:
             rows.append(_stopped(outcome, outcome.site.volume_ml - less, f"{less:g} ml less"))
@@ -127,7 +145,7 @@ def changes(
             progress(before + done, len(others) * count)
 
         other = run(site, count, outcome.seed, workers, counting, kept, one)
-        if {r.number for r in outcome.counted} & {r.number for r in other.counted}:
+        if _common(outcome, other):
             rows.append(_row(name, outcome, other))
         else:
             failed.append(Finding(Severity.NOTE, f"Not compared: {name}.", other.runs[0].status.value))
@@ -135,33 +153,50 @@ def changes(
 
 
 def _row(name: str, plan: Outcome, other: Outcome) -> Change:
-    return Change(
-        name,
-        other.share().value,
-        tuple(other.share([r]).value for r in TOLD),
-        paired_difference(*_pairs(plan, other)),
-        float(np.median([r.inside_ml for r in other.counted])),
-    )
-
-
-def _pairs(plan: Outcome, other: Outcome) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Whether each draw leaks in the plan and in the other, for the draws that were computed in both."""
-    first, second = ({r.number: leak for r, leak in zip(o.counted, o.leaking(), strict=True)} for o in (plan, other))
-    both = sorted(first.keys() & second.keys())
-    return np.array([first[n] for n in both]), np.array([second[n] for n in both])
+    return _told(name, plan, other, -1, [r.inside_ml for r in other.counted])
 
 
 def _stopped(outcome: Outcome, at_ml: float, name: str) -> Change:
     """The plan stopped at the last node that is no later than a volume."""
     node = int(np.searchsorted(outcome.site.nodes_ml, at_ml + 1e-9, side="right")) - 1
-    leaking = outcome.leaking(node=node)
+    return _told(name, outcome, outcome, node, [_inside_ml(r, node, outcome) for r in outcome.counted])
+
+
+def _told(name: str, plan: Outcome, other: Outcome, node: int, inside_ml: Sequence[float]) -> Change:
+    """The row of an outcome at a node of its volume, beside all of the plan."""
+    leaked = _leaked_ml(other, node)
     return Change(
         name,
-        float(leaking.mean()),
-        tuple(float(outcome.leaking([r], node).mean()) for r in TOLD),
-        paired_difference(outcome.leaking(), leaking),
-        float(np.median([_inside_ml(r, node, outcome) for r in outcome.counted])),
+        len(_common(plan, other)),
+        float(other.leaking(node=node).mean()),
+        tuple(float(other.leaking([r], node).mean()) for r in TOLD),
+        paired_difference(*_pairs(plan, other, plan.leaking(), other.leaking(node=node))),
+        float(leaked.mean()),
+        paired_mean_difference(*_pairs(plan, other, _leaked_ml(plan), leaked)),
+        float(np.median(inside_ml)),
     )
+
+
+def _leaked_ml(outcome: Outcome, node: int = -1) -> NDArray[np.float64]:
+    """What had left by all ways together in each of the counted runs, ml."""
+    return np.array([float(r.leaked_ml[:, node].sum()) for r in outcome.counted])
+
+
+def _pairs(
+    plan: Outcome, other: Outcome, ours: NDArray[np.generic], theirs: NDArray[np.generic]
+) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
+    """Of values for the counted runs of both, those of the draws that were computed in both, in one order."""
+    first, second = (
+        {r.number: value for r, value in zip(o.counted, values, strict=True)}
+        for o, values in ((plan, ours), (other, theirs))
+    )
+    both = _common(plan, other)
+    return np.array([first[n] for n in both]), np.array([second[n] for n in both])
+
+
+def _common(plan: Outcome, other: Outcome) -> list[int]:
+    """The numbers of the draws that were computed in both."""
+    return sorted({r.number for r in plan.counted} & {r.number for r in other.counted})
 
 
 def _inside_ml(run: Run, node: int, outcome: Outcome) -> float:

@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trocar.anatomy.bone import Calibration
 from trocar.geometry import Side
-from trocar.injection.changes import Changes, changes, usual_changes
+from trocar.injection.changes import COMPARED, Changes, changes, usual_changes
 from trocar.injection.ensemble import run
 from trocar.injection.goals import Goals, filling_goals, simulated_filling
 from trocar.injection.heat_site import heat_site
@@ -19,15 +18,15 @@ from trocar.injection.heat_source import cement_after
 from trocar.injection.heating import Heating, heating
 from trocar.injection.leak_series import Augmentation, Rate
 from trocar.injection.nominal import Nominal, nominal
-from trocar.injection.outcome import Outcome
+from trocar.injection.outcome import ENDED, Outcome
 from trocar.injection.published import measures as published_measures
 from trocar.injection.published import published
 from trocar.injection.published import table as published_table
 from trocar.injection.references import REFERENCES
 from trocar.injection.site import Site
 from trocar.injection.ways_out import WaysOut
-from trocar.measure import Finding, Measure, Status, Topic, ending
-from trocar.mechanics.filling import Filling, filled, index_mm
+from trocar.measure import Finding, Measure, Severity, Status, Topic, ending
+from trocar.mechanics.filling import Filling, filled
 from trocar.mechanics.lesion import lytic_region
 from trocar.mechanics.model import BoneModel
 from trocar.physics.cement import CEMENTS
@@ -43,11 +42,13 @@ STEP_PERCENT = 5.0
 class Cemented:
     """The injection with every unknown at its middle, what follows from it, and the many with them varied.
 
-    ``heat`` and ``goals`` are None where nothing went in, ``outcome`` and ``changed`` where they were not asked for.
+    ``calibration`` is that of the bone. ``heat`` and ``goals`` are None where nothing went in, ``outcome`` and
+    ``changed`` where they were not asked for.
     """
 
     procedure: CementAccess
     plan: Plan
+    calibration: Calibration
     ways: WaysOut
     nominal: Nominal
     goals: Goals | None
@@ -90,8 +91,8 @@ class Cemented:
             )
             outcome = _varied(procedure, coarse, means)
             if procedure.compare_changes == "yes":
-                changed = _compared(plan, outcome, means)
-        return cls(procedure, plan, ways, found, goals, heat, outcome, changed)
+                changed = _compared(procedure, plan, outcome, means, calibration)
+        return cls(procedure, plan, calibration, ways, found, goals, heat, outcome, changed)
 
     @property
     def status(self) -> Status:
@@ -113,13 +114,19 @@ class Cemented:
         """The simulated cement in a mechanical model of the same vertebra."""
         return simulated_filling(model, self.nominal.saturation)
 
-    def fillings(self, model: BoneModel) -> tuple[Filling, ...]:
-        """What the cement of each way in fills as it goes in, small before large, in a mechanical model."""
-        own = self.nominal.site
-        found = {self.plan.best.name: self.nominal}
-        for option in different(self.plan)[1:]:
-            found[option.name] = nominal(replace(own, tips_mm=_tips_mm(own.model, option)))
-        return tuple(f for name, each in found.items() for f in _growing(model, _sides(name), each))
+    def fillings(self, model: BoneModel) -> tuple[tuple[Filling, ...], tuple[Finding, ...]]:
+        """What the cement of each way in fills as it goes in, small before large, in a mechanical model.
+
+        And notes on the ways in that cannot be compared, or only as far as the injector gets.
+        """
+        others, told = _other_ways(
+            self.procedure, self.plan, self.nominal.site, self.procedure.model_voxel_mm, self.calibration
+        )
+        made = _growing(model, _sides(self.plan.best.name), self.nominal)
+        for name, site in others.items():
+            grown, notes = _as_far_as_it_goes(model, name, nominal(site))
+            made, told = (*made, *grown), (*told, *notes)
+        return made, tuple(replace(f, topic=Topic.CEMENT) for f in told)
 
     @property
     def volumes(self) -> dict[str, Volume]:
@@ -190,24 +197,53 @@ def _varied(procedure: CementAccess, site: Site, means: Means) -> Outcome:
     return run(site, int(procedure.leak_runs), int(procedure.leak_seed), means.workers, tell, means.kept)
 
 
-def _compared(plan: Plan, outcome: Outcome, means: Means) -> Changes:
-    """What another tip, cement, pace or a pause would change."""
-    site = outcome.site
-    tips = {
-        option.name: [index_mm(site.model, t.target_mm) for t in option.trajectories] for option in different(plan)[1:]
-    }
-    others, refused = usual_changes(site, tips, CEMENTS.values())
+def _compared(procedure: CementAccess, plan: Plan, outcome: Outcome, means: Means, calibration: Calibration) -> Changes:
+    """What another way in, cement, pace or a pause would change, by the first draws of the plan."""
+    ways_in, kept_out = _other_ways(procedure, plan, outcome.site, procedure.leak_voxel_mm, calibration)
+    others, refused = usual_changes(outcome.site, ways_in, CEMENTS.values())
 
     def tell(done: int, of: int) -> None:
         if done % 50 == 0 or done == of:
             means.progress(f"injections with something changed: {done} of {of}")
 
-    found = changes(outcome, others, workers=means.workers, progress=tell, kept=means.kept)
-    return Changes(found.rows, (*found.findings, *refused))
+    found = changes(outcome, others, count=COMPARED, workers=means.workers, progress=tell, kept=means.kept)
+    return Changes(found.rows, (*found.findings, *kept_out, *refused))
 
 
-def _tips_mm(model: BoneModel, option: Option) -> NDArray[np.float64]:
-    return np.array([index_mm(model, t.target_mm) for t in option.trajectories])
+def _other_ways(
+    procedure: CementAccess, plan: Plan, site: Site, voxel_mm: float, calibration: Calibration
+) -> tuple[dict[str, Site], tuple[Finding, ...]]:
+    """The other ways in by name, each with the ways out that its own needles make, and notes on those refused.
+
+    None where a balloon left a cavity: what it would leave on another path is not known.
+    """
+    found, refused = {}, []
+    for option in different(plan)[1:] if site.cavity is None else ():
+        try:
+            found[option.name], _ = procedure.site(
+                plan, option.trajectories, voxel_mm, site.volume_ml, calibration=calibration
+            )
+        except ValueError as error:
+            refused.append(_not_compared(option.name, str(error)))
+    return found, tuple(refused)
+
+
+def _not_compared(name: str, because: str) -> Finding:
+    return Finding(Severity.NOTE, f"Not compared: {name}.", because)
+
+
+def _as_far_as_it_goes(model: BoneModel, name: str, found: Nominal) -> tuple[tuple[Filling, ...], tuple[Finding, ...]]:
+    """The fillings of another way in, and a note where there are none or fewer than planned."""
+    if found.status not in ENDED:
+        return (), (_not_compared(name, found.status.value),)
+    try:
+        grown = _growing(model, _sides(name), found)
+    except ValueError as error:  # no cement lies in the body
+        return (), (_not_compared(name, str(error)),)
+    if found.status is Status.SUCCESS:
+        return grown, ()
+    text = f"Compared as far as it goes: {name}: {found.injected_ml:.1f} of {found.site.volume_ml:.1f} ml went in."
+    return grown, (Finding(Severity.NOTE, text, found.status.value),)
 
 
 def _sides(option: str) -> str:

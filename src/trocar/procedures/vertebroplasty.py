@@ -77,7 +77,7 @@ class Vertebroplasty(CementAccess):
             return found
         vertebra = plan.anatomy.vertebra(self.level)
         loaded = BeforeAndAfter.of(vertebra, model, cemented.filling(model), means.progress)
-        swept = self._swept(loaded.before, cemented, means.progress)
+        swept, compared = self._swept(loaded.before, cemented, means.progress)
         beside, told, ended = self._beside(plan, cemented, means.progress)
         return replace(
             found,
@@ -86,7 +86,7 @@ class Vertebroplasty(CementAccess):
             series={**found.series, "section": loaded.found.sections()}
             | ({"sweep": _table(swept[0])} if swept else {}),
             measures=(*loaded.measures, *beside, *found.measures),
-            findings=tuple(dict.fromkeys((*found.findings, *loaded.findings, *told))),
+            findings=tuple(dict.fromkeys((*found.findings, *loaded.findings, *compared, *told))),
         )
 
     def _beside(
@@ -117,16 +117,19 @@ class Vertebroplasty(CementAccess):
             raise SimulationError(found.status.value)
         return simulated_filling(model, found.saturation)
 
-    def _swept(self, before: Scenario, cemented: Cemented, progress: Progress) -> tuple[Sweep, ...]:
-        """The cement of each way in, as it fills up, if that is asked for."""
+    def _swept(
+        self, before: Scenario, cemented: Cemented, progress: Progress
+    ) -> tuple[tuple[Sweep, ...], tuple[Finding, ...]]:
+        """The cement of each way in, as it fills up, if that is asked for; and notes on what could not be compared."""
         if self.compare_fillings == "no":
-            return ()
+            return (), ()
 
         def tell(done: int, of: int, name: str) -> None:
             progress(f"comparing ways in and volumes: {done} of {of}")
 
-        made = tuple(before.then(augmented, filling) for filling in cemented.fillings(before.model))
-        return (sweep(made, offset=False, progress=tell),)
+        fillings, told = cemented.fillings(before.model)
+        made = tuple(before.then(augmented, filling) for filling in fillings)
+        return (sweep(made, offset=False, progress=tell),), told
 
 
 def _table(swept: Sweep) -> Mapping[str, object]:

@@ -36,6 +36,13 @@ def test_intervals_that_meet_agree_and_those_that_do_not_are_told() -> None:
     assert disagreement([more])[0].text.startswith("This model leaks more often than published: venous 100 %")
 
 
+def test_what_touches_in_print_is_not_apart() -> None:
+    """1 of 20 may be 23.6 %: "1 to 24" beside "24 to 70" would read as an overlap."""
+    assert Share(1, 20).interval[1] < 0.2390
+    assert apart({"venous": Share(1, 20)}, [published("venous", 0.40, 0.2390, 0.70)]) == ()
+    assert apart({"venous": Share(1, 20)}, [published("venous", 0.40, 0.2460, 0.70)]) != ()
+
+
 def test_a_rate_without_interval_is_one_number() -> None:
     bare = published("disc", 0.1, None, None)
     assert apart({"disc": Share(5, 50)}, [bare]) == ()

@@ -151,6 +151,7 @@ def make_measures() -> tuple[Measure, ...]:
         ),
         Measure("injection_start", 6.5, "min", method="Since mixing."),
         Measure("injection_time", 2.0, "min", method="At 2 ml a minute."),
+        Measure("cement_planned", 4.0, "mL", method="What should go in, all needles together."),
         Measure("cement_injected", 4.0, "mL", method="Through all needles together."),
         Measure("injection_pressure_peak", 1440.0, "kPa", method="Before the cannula, every unknown at its middle."),
         Measure("tip_pressure_peak", 284.0, "kPa", method="At the needle's tip, every unknown at its middle."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,7 +20,8 @@ from trocar.case import Case
 from trocar.geometry import Side
 from trocar.injection import published
 from trocar.injection.leak_series import Augmentation
-from trocar.injection.ways_out import Aetiology
+from trocar.injection.risk import STOP_AT
+from trocar.injection.ways_out import Aetiology, Route
 from trocar.measure import Finding, Measure, Severity, Topic
 from trocar.procedures.cemented import Cemented
 from trocar.procedures.vertebroplasty import Vertebroplasty
@@ -110,9 +111,27 @@ def test_the_lead_says_where_how_often_and_what_a_probability_is_not(told: Chapt
         "Cement leaves the bone in 31 % (22 to 41) of the computed injections, most often into a disc, 19 % (12 to 28) "
         "and into the canal, 11 % (6 to 18); published: 33 % (27 to 40)." in told.lead
     )
-    assert "The risk of a leak into the canal reaches 5 % at 2.6 mL." in told.lead
+    assert "The computed risk of a leak into the canal reaches 5 % at 2.6 mL." in told.lead
     assert "not a rate among patients" in told.lead
     assert "a shape" not in told.lead
+
+
+def _lead_for(injected: Simulation, value: float, high: float) -> str:
+    """Of a risk in the canal that never reaches its limit."""
+    risk = {"volume_ml": [0.0, 3.1], "epidural": [0.0, value]}
+    chance = Measure("leak_probability_epidural", value, "1", 0.0, high, "95 %")
+    others = tuple(m for m in injected.measures if m.name != chance.name)
+    return cement.chapter(replace(injected, series={"leak_risk": risk}, measures=(*others, chance), volumes={})).lead
+
+
+def test_a_risk_is_called_low_only_where_the_draws_can_say_so(injected: Simulation):
+    low = "into the canal stays below 5 % up to 3.1 mL, at most 4 % with 95 % confidence."
+    assert low in _lead_for(injected, 0.0, 0.037)
+    few = _lead_for(injected, 0.02, 0.104)
+    assert "into the canal is 2 % up to 3.1 mL, but may be 10 %: too few draws to say that it stays below 5 %." in few
+    unknown = tuple(m for m in injected.measures if m.name != "leak_probability_epidural")
+    silent = replace(injected, series={"leak_risk": {"volume_ml": [0.0, 3.1], "epidural": [0.0, 0.0]}}, volumes={})
+    assert "risk of a leak into the canal" not in cement.chapter(replace(silent, measures=unknown)).lead
 
 
 def test_no_measure_is_lost_and_none_is_told_in_both_chapters(made: Report, injected: Simulation):
@@ -151,7 +170,9 @@ def test_what_any_part_of_an_injection_finds_stands_in_its_chapter(planned: Plan
         methods = name in ("nominal", "heat", "outcome")
         return SimpleNamespace(findings=(lambda **_: own) if methods else own)
 
-    cemented = Cemented(planned.procedure, planned, **{name: part(name) for name in names})  # type: ignore[arg-type]
+    given: dict[str, Any] = dict.fromkeys(f.name for f in fields(Cemented))
+    given |= {"procedure": planned.procedure, "plan": planned} | {name: part(name) for name in names}
+    cemented = Cemented(**given)
     general = Finding(Severity.NOTE, "Cement, leaks and heat of the working window: none of it is the cement's.")
     both = replace(injected, findings=(*cemented.findings, general))
     assert {c.text for c in cement.chapter(both).concerns} == {f.text for (f,) in told.values()}
@@ -169,6 +190,23 @@ def test_leaks_stand_beside_what_others_published(told: Chapter):
     brackets = "in this model: 95 %; published: lowest and highest series; leaks, from: 5 to 95 % of the leaking draws"
     assert f"In brackets: {brackets}." in table.remark
     assert _table(told, "Published rates").rows[0] == ("Any leak", "33 % (27 to 40)", "118 of 357 vertebrae")
+
+
+def test_anterior_and_lateral_stand_under_what_they_are_together(injected: Simulation):
+    shares = {"paravertebral": 0.15, "anterior": 0.04, "lateral": 0.12}
+    more = tuple(Measure(f"leak_probability_{name}", value, "1") for name, value in shares.items())
+    rate = Measure("leak_rate_paravertebral_published", 0.17, "1", method="A series")
+    many = replace(injected, measures=(*injected.measures, *more, rate))
+    rows = [row[:3] for row in cement.chapter(many).tables[0].rows]
+    assert [row[0] for row in rows][:4] == ["Any leak", "Disc", "Paravertebral", "Of these, lateral"]
+    assert rows[2:5] == [
+        ("Paravertebral", "15 %", "17 %"),
+        ("Of these, lateral", "12 %", "–"),
+        ("Of these, anterior", "4 %", "–"),
+    ]
+    assert "Paravertebral: 15 %, published 17 %" in cement.lines(many)
+    only = replace(many, measures=tuple(m for m in many.measures if m.name != "leak_probability_paravertebral"))
+    assert "Lateral paravertebral" in [row[0] for row in cement.chapter(only).tables[0].rows]
 
 
 def test_a_rate_that_only_others_have_is_still_told(injected: Simulation):
@@ -203,9 +241,27 @@ def test_what_would_change_it_has_its_difference_with_its_interval(told: Chapter
     assert [row[5] for row in rows[1:]] == ["−16 (−25 to −7)", "−7 (−15 to +2)", "−9 (−17 to −1)"]
 
 
+def test_how_much_leaks_stands_beside_how_often_and_the_model_is_not_oversold(told: Chapter, injected: Simulation):
+    assert "This model reacts far less to viscosity, pace and pauses" in _table(told, "What would change it").remark
+    volumes = {
+        "leaked_ml_mean": [0.31, 0.12, 0.29, 0.30],
+        "leaked_ml_difference": [0.0, -0.19, -0.02, 0.001],
+        "leaked_low": [0.0, -0.25, -0.06, -0.004],
+        "leaked_high": [0.0, -0.13, 0.02, 0.006],
+    }
+    series = {**injected.series, "leak_changes": {**injected.series["leak_changes"], **volumes}}
+    table = _table(cement.chapter(replace(injected, series=series)), "What would change it")
+    assert table.columns[5:] == ("Difference, points", "Leaks, mL", "Difference, mL", "Cement, mL")
+    assert [row[6] for row in table.rows] == ["0.31", "0.12", "0.29", "0.30"]
+    assert [row[7] for row in table.rows] == ["–", "−0.19 (−0.25 to −0.13)", "−0.02 (−0.06 to +0.02)", "0 (0 to +0.01)"]
+    assert "rows that look alike do not say that thick cement does not help" in table.remark
+    assert "the mean over all computed injections" in table.remark
+
+
 def test_goals_have_their_direction_in_words(told: Chapter):
     values = [row[1] for row in _table(told, "How the body is filled").rows]
-    assert values[:7] == [
+    assert values[:8] == [
+        "4.0 mL",
         "4.0 mL",
         "3.8 mL",
         "14.2 %",
@@ -221,7 +277,12 @@ def test_heat_has_a_row_for_each_region_and_a_tumour_is_not_called_controlled(to
     assert table.rows[1] == ("Posterior wall", "46.5", "4.1", "0.0", "31")
     assert table.rows[2][4] == "1000 or more"
     assert table.rows[3] == ("Tumour rim", "–", "–", "–", "412 (38 to 1000 or more)")
-    assert table.rows[4][:2] == ("Warmest place", "71.2")
+    assert table.rows[4][:2] == ("Warmest place, in the cement", "71.2")
+    measured = "In the middle of vertebrae 49 to 112 °C were measured (Belkoff and Molloy 2003)"
+    assert f"{measured}; the warmest cement lies within that." in table.remark
+    hot = tuple(replace(m, value=124.8) if m.name == "heating_peak" else m for m in injected.measures)
+    above = _table(cement.chapter(replace(injected, measures=hot)), "Heat while it sets").remark
+    assert f"{measured}: the warmest cement lies above that, and may be computed too warm." in above
     assert "number of low certainty, and not tumour control" in table.remark
     other = tuple(m for m in injected.measures if "tumour" not in m.name)
     assert "tumour" not in _table(cement.chapter(replace(injected, measures=other)), "Heat while it sets").remark
@@ -457,11 +518,27 @@ def test_the_pdf_has_the_strip_of_four_volumes(made: Report):
 # --- the parts ----------------------------------------------------------------------------------
 
 
-def test_where_a_risk_reaches_a_level():
-    series = {"volume_ml": [1.0, 2.0, 3.0], "disc": [0.0, 0.02, 0.1], "venous": [0.2, 0.3, 0.4]}
-    assert cement_answers.reaches_at_ml(series, "disc", 6.0) == pytest.approx(2.5)
-    assert cement_answers.reaches_at_ml(series, "venous", 5.0) == 1.0
-    assert cement_answers.reaches_at_ml(series, "disc", 11.0) is None
+def test_where_a_risk_reaches_the_limit_of_its_route():
+    series = {"volume_ml": [1.0, 2.0, 3.0], "disc": [0.0, 0.06, 0.14], "venous": [0.2, 0.3, 0.4], "tract": [0.0] * 3}
+    assert cement_answers.stop_at_ml(series, "disc") == pytest.approx(2.5)
+    assert cement_answers.stop_at_ml(series, "venous") == 1.0
+    assert cement_answers.stop_at_ml(series, "tract") is None
+    assert cement_answers.limits(series) == {
+        100.0 * STOP_AT[Route.VENOUS]: ("venous",),
+        100.0 * STOP_AT[Route.DISC]: ("disc",),
+    }
+    assert cement_answers.limit_percent("any") is None
+
+
+def test_a_volume_to_stop_at_is_rounded_down_wherever_it_is_told(injected: Simulation):
+    risk = {"volume_ml": [0.0, 4.0], "epidural": [0.0, 4.0 * 0.05 / 2.68]}
+    stop = Measure("leak_stop_volume_epidural", 2.68, "mL", 2.19, 4.0, "95 %")
+    kept = tuple(m for m in injected.measures if m.name != stop.name)
+    made = cement.chapter(replace(injected, series={"leak_risk": risk}, measures=(*kept, stop), volumes={}))
+    assert "into the canal reaches 5 % at 2.6 mL." in made.lead
+    (row,) = [row for row in made.tables[0].rows if row[0] == "Epidural"]
+    assert row[-1] == "2.6 (2.1 to 4.0)"
+    assert "Reached: epidural at 2.6 mL." in made.pictures[1].caption
 
 
 @pytest.mark.parametrize(
@@ -485,11 +562,16 @@ def test_a_route_is_known_by_its_name_and_by_its_value():
     assert cement_answers.place_words("epidural") == "into the canal"
 
 
-def test_a_planned_volume_is_read_from_the_injection_or_from_the_map(injected: Simulation):
-    assert cement_answers.planned_ml(injected) == INJECTED_ML
-    mapped = replace(injected, series={})
-    assert cement_answers.planned_ml(mapped) == pytest.approx(INJECTED_ML, abs=0.01)
-    assert cement_answers.planned_ml(replace(injected, series={}, volumes={})) is None
+def test_what_was_planned_is_not_what_went_in(injected: Simulation):
+    """Nor where nothing but the injection that stopped early is at hand."""
+    short = {"injection": {name: values[:13] for name, values in injected.series["injection"].items()}}
+    early = replace(injected, series=short, volumes={})
+    assert cement_answers.injected_ml(early) == pytest.approx(1.2)
+    assert cement_answers.planned_ml(early) == INJECTED_ML
+    assert "Of the planned 4.0 mL, 1.2 mL goes in, in 2 min;" in cement.chapter(early).lead
+    unknown = tuple(m for m in injected.measures if m.name != "cement_planned")
+    assert cement_answers.planned_ml(replace(early, measures=unknown)) is None
+    assert "planned" not in cement.chapter(replace(early, measures=unknown)).lead
 
 
 def test_a_step_says_only_what_is_known(injected: Simulation):

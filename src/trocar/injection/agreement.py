@@ -57,7 +57,8 @@ def disagreement(found: Iterable[Apart]) -> tuple[Finding, ...]:
 
 
 def _disjoint(share: Share, measure: Measure) -> bool:
-    (low, high), (least, most) = share.interval, _bounds(measure)
+    """Whether they have no whole percent in common: so that what is told apart also reads so."""
+    (low, high), (least, most) = ([round(100.0 * b) for b in bounds] for bounds in (share.interval, _bounds(measure)))
     return high < least or most < low
 
 

@@ -69,7 +69,7 @@ class Nominal:
         return {"injection": courses, "leaks": self._leaks(), "viscosity": self._waiting()}
 
     def measures(self) -> tuple[Measure, ...]:
-        """The working window, how long it takes and the highest pressure."""
+        """What should go in and what does, the working window, how long it takes and the highest pressure."""
         window, cement, found = self.window, self.site.cement, self.injection
         room = f"{cement.name} cement, mixed and waiting at {self.site.room_c:g} degC."
         peak = float(found.driving_pa.max(initial=0.0)) / _PA_PER_KPA
@@ -80,6 +80,7 @@ class Nominal:
             Measure("working_window_end", window.end_s / _S_PER_MIN, "min", method=f"Since mixing; {room}"),
             Measure("injection_start", self.site.minutes, "min", method="Since mixing."),
             Measure("injection_time", time_s / _S_PER_MIN, "min", method=self._pace),
+            Measure("cement_planned", self.site.volume_ml, "mL", method="What should go in, all needles together."),
             Measure("cement_injected", self.injected_ml, "mL", method="Through all needles together."),
             Measure("injection_pressure_peak", peak, "kPa", method="Before the cannula, every unknown at its middle."),
             Measure("tip_pressure_peak", tip, "kPa", method="At the needle's tip, every unknown at its middle."),

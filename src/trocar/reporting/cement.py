@@ -10,20 +10,23 @@ from trocar.reporting.cement_answers import (
     Leak,
     about_cement,
     duration,
+    in_percent,
     injected_ml,
     leaks,
     likeliest,
+    limit_percent,
     named,
     percent_words,
     place_words,
     planned_ml,
-    reaches_at_ml,
     route_words,
+    row_words,
     seconds,
     simulated,
+    stop_at_ml,
+    whole,
     without_cement,
 )
-from trocar.reporting.cement_charts import RISK_PERCENT
 from trocar.reporting.cement_pictures import pictures
 from trocar.reporting.cement_tables import kilopascals, off_centre, tables
 from trocar.reporting.content import Chapter
@@ -60,7 +63,8 @@ def lines(simulation: Simulation) -> list[str]:
     """The chapter in a few lines for a terminal."""
     found = named(simulation)
     told = [_sentence(s) for s in (_filled(found), _window(found), _pushed(found)) if s]
-    told += [f"{sentence(route_words(leak.route))}: {_leak_line(leak)}" for leak in leaks(found.values())]
+    every = leaks(found.values())
+    told += [f"{sentence(row_words(leak, every))}: {_leak_line(leak)}" for leak in every]
     told += [s for s in (_sentence(_hottest(found)),) if s]
     return [*told, "A leak's probability is a share of computed injections, not a rate among patients."]
 
@@ -152,15 +156,24 @@ def _leaking(found: Mapping[str, Measure]) -> str:
 
 
 def _climbs(simulation: Simulation) -> str:
-    series = simulation.series.get("leak_risk") or {}
-    if "epidural" not in series:
+    """From which volume on cement in the canal is too likely; or how sure it is that it stays unlikely."""
+    series, name = simulation.series.get("leak_risk") or {}, "epidural"
+    limit = limit_percent(name)
+    if limit is None or name not in series:
         return ""
-    at = reaches_at_ml(series, "epidural", RISK_PERCENT)
-    if at is None:
-        return (
-            f"the risk of a leak into the canal stays below {RISK_PERCENT:.0f} % up to {series['volume_ml'][-1]:.1f} mL"
-        )
-    return f"the risk of a leak into the canal reaches {RISK_PERCENT:.0f} % at {number(at)} mL"
+    at, risk = stop_at_ml(series, name), "the computed risk of a leak into the canal"
+    if at is not None:
+        return f"{risk} reaches {limit:.0f} % {f'at {at:.1f} mL' if at > 0.0 else 'with the first drops'}"
+    top = named(simulation).get(f"leak_probability_{name}")
+    if top is None or top.high is None:
+        return ""
+    most, ml = in_percent(top).high or 0.0, f"up to {series['volume_ml'][-1]:.1f} mL"
+    if most < limit:
+        return f"{risk} stays below {limit:.0f} % {ml}, at most {whole(most)} % with 95 % confidence"
+    return (
+        f"{risk} is {whole(in_percent(top).value)} % {ml}, but may be {whole(most)} %: too few draws to say that it "
+        f"stays below {limit:.0f} %"
+    )
 
 
 def _hottest(found: Mapping[str, Measure]) -> str:

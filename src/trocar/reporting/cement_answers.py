@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -56,6 +56,11 @@ class Leak:
         return tuple(m for m in each if m is not None)
 
     @property
+    def is_part(self) -> bool:
+        """Whether it is counted within :data:`BESIDE`."""
+        return route_of(self.route) in (Route.ANTERIOR, Route.LATERAL)
+
+    @property
     def percent(self) -> float:
         """The probability in percent; -1 where the model has none."""
         return -1.0 if self.probability is None else in_percent(self.probability).value
@@ -93,7 +98,10 @@ def named(simulation: Simulation) -> dict[str, Measure]:
 
 
 def leaks(measures: Iterable[Measure]) -> tuple[Leak, ...]:
-    """Every route, all together first, then the likeliest; last what only others published."""
+    """Every route, all together first, then the likeliest; last what only others published.
+
+    Anterior and lateral follow what they are together.
+    """
     found = {m.name: m for m in measures}
     model = {n.removeprefix(_PROBABILITY): m for n, m in found.items() if n.startswith(_PROBABILITY)}
     others = {
@@ -105,7 +113,14 @@ def leaks(measures: Iterable[Measure]) -> tuple[Leak, ...]:
         Leak(r, model.get(r), others.get(r), **{field: found.get(f"{start}{r}") for field, start in _ALSO.items()})
         for r in dict.fromkeys((*model, *others))
     ]
-    return tuple(sorted(each, key=lambda leak: (leak.route != ANY, -leak.percent)))
+    whole = next((leak.percent for leak in each if leak.route == BESIDE and leak.probability), None)
+
+    def place(leak: Leak) -> tuple[bool, float, bool, bool, float]:
+        part = whole is not None and leak.is_part
+        likely = whole if part and whole is not None else leak.percent
+        return leak.route != ANY, -likely, not (part or leak.route == BESIDE), part, -leak.percent
+
+    return tuple(sorted(each, key=place))
 
 
 def likeliest(found: Iterable[Leak], most: int = 2) -> tuple[Leak, ...]:
@@ -123,6 +138,13 @@ def route_words(name: str) -> str:
     """A route for people: "anterior paravertebral", "any leak"."""
     route = route_of(name)
     return "any leak" if name == ANY else route.value if route else plain(name)
+
+
+def row_words(leak: Leak, found: Iterable[Leak]) -> str:
+    """The same at the head of a row: "of these, anterior" under what anterior and lateral are together."""
+    if leak.is_part and any(other.route == BESIDE and other.probability for other in found):
+        return f"of these, {route_words(leak.route).split()[0]}"
+    return route_words(leak.route)
 
 
 def place_words(name: str) -> str:
@@ -164,16 +186,36 @@ def injected_ml(simulation: Simulation) -> float | None:
 
 
 def planned_ml(simulation: Simulation) -> float | None:
-    """What should go in, mL: the risk is told up to there. Without it, what does."""
-    risk = simulation.series.get("leak_risk") or {}
-    return float(risk["volume_ml"][-1]) if len(risk.get("volume_ml", ())) else injected_ml(simulation)
+    """What should go in, mL; never what did."""
+    planned = named(simulation).get("cement_planned")
+    return None if planned is None else planned.value
 
 
-def reaches_at_ml(series: dict[str, Any], route: str, percent: float) -> float | None:
-    """The injected volume at which a route's risk reaches a level, mL; None where it does not."""
-    from trocar.injection.risk import passed_ml
+def limit_percent(name: str) -> float | None:
+    """The probability of a leak by a route at which to stop, %; None for what is no single route."""
+    from trocar.injection.risk import STOP_AT
 
-    return passed_ml(series["volume_ml"], series[route], percent / 100.0)
+    route = route_of(name)
+    return None if route is None else 100.0 * STOP_AT[route]
+
+
+def stop_at_ml(series: dict[str, Any], name: str) -> float | None:
+    """The injected volume at which a route's risk reaches its limit, mL, rounded down; None where it does not."""
+    from trocar.injection.risk import passed_ml, rounded_down_ml
+
+    limit = limit_percent(name)
+    at = None if limit is None else passed_ml(series["volume_ml"], series[name], limit / 100.0)
+    return None if at is None else rounded_down_ml(at)
+
+
+def limits(series: Mapping[str, Any]) -> dict[float, tuple[str, ...]]:
+    """The limits of the routes in a series of risks, %, and which routes have each; only of what ever leaked."""
+    found: dict[float, tuple[str, ...]] = {}
+    for name in series:
+        limit = limit_percent(name)
+        if limit is not None and any(series[name]):
+            found[limit] = (*found.get(limit, ()), name)
+    return dict(sorted(found.items()))
 
 
 def seconds(measure: Measure) -> float:

@@ -9,7 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trocar.measure import Measure
-from trocar.reporting.cement_answers import ANY, Leak, in_percent, percent_words, route_words
+from trocar.reporting.cement_answers import (
+    ANY,
+    Leak,
+    in_percent,
+    limits,
+    percent_words,
+    route_words,
+    row_words,
+)
 from trocar.reporting.chart import PENS, SOFT, plain_axes, wide_sheet
 from trocar.reporting.palette import INK
 from trocar.reporting.panel import png
@@ -22,8 +30,8 @@ Series = Mapping[str, Sequence[Any]]
 
 #: Heights of the sheets, pixels; of the sheet with a row for each route without, and for each row.
 CURVES_PIXELS, HEAD_PIXELS, ROW_PIXELS = 390, 120, 54
-#: At this share of leaks to the canal an injection is worth stopping: a level to look at, not a limit from a trial.
-RISK_PERCENT = 5.0
+#: The axis of the risk goes at least so many times as high as the highest limit on it.
+ABOVE_LIMIT = 1.6
 #: Temperatures that are marked, degC: where heating beside the cord is stopped (Nakatsuka 2009, Cardiovasc Intervent
 #: Radiol 32:70), and above which the time was told when cement was measured in vertebrae (Belkoff and Molloy 2003,
 #: Spine 28:1555).
@@ -93,7 +101,10 @@ def window_picture(
 
 
 def risk_picture(series: Series, planned_ml: float | None) -> bytes:
-    """The share of computed injections that have leaked when so much is in: by any route, and by each that leaked."""
+    """The share of computed injections that have leaked when so much is in: by any route, and by each that leaked.
+
+    Dashed: the limits of the routes that are drawn.
+    """
     figure = wide_sheet(CURVES_PIXELS)
     axes = figure.add_axes((0.05, 0.15, 0.72, 0.74))
     volume = _numbers(series, "volume_ml")
@@ -102,8 +113,13 @@ def risk_picture(series: Series, planned_ml: float | None) -> bytes:
         percent = 100.0 * _numbers(series, name)
         width = 2.0 if name == ANY else 1.5
         axes.plot(volume, percent, color=colour, ls=_style(dashes), lw=width, label=sentence(route_words(name)))
-    axes.axhline(RISK_PERCENT, color=INK, lw=0.9, ls=(0, (6, 3)), label=f"{RISK_PERCENT:.0f} %")
-    axes.set(xlim=(0.0, 1.03 * float(volume[-1])), ylim=(0.0, max(1.1 * axes.get_ylim()[1], 2.0 * RISK_PERCENT)))
+    found = limits(series)
+    for limit in found:
+        axes.axhline(limit, color=INK, lw=0.9, ls=(0, (6, 3)), zorder=1.5)
+        axes.annotate(f"limit {limit:.0f} %", (0.0, limit), (3, 2), xycoords=("axes fraction", "data"), fontsize=7.5,
+                      textcoords="offset points", color=INK)  # fmt: skip
+    top = max((1.1 * axes.get_ylim()[1], *(ABOVE_LIMIT * limit for limit in found)))
+    axes.set(xlim=(0.0, 1.03 * float(volume[-1])), ylim=(0.0, top))
     if planned_ml is not None:
         axes.axvline(planned_ml, color=SOFT, lw=1.2, ls=(0, (2, 2)), label=f"Planned, {planned_ml:.1f} mL")
     _heads(axes, "Leaked, % of the computed injections", "injected, mL")
@@ -126,7 +142,7 @@ def rates_picture(found: Sequence[Leak]) -> bytes:
             _dot(axes, row + 0.22, leak.published, _PUBLISHED, "D", "published" if first else "_")
     top = max(_end(m) for leak in rows for m in (leak.probability, leak.published) if m)
     axes.set(xlim=(0.0, max(1.2 * top, 1.0)), ylim=(len(rows) - 0.5, -0.5), yticks=range(len(rows)))
-    axes.set_yticklabels([sentence(route_words(leak.route)) for leak in rows])
+    axes.set_yticklabels([sentence(row_words(leak, rows)) for leak in rows])
     axes.set_xlabel("%", fontsize=7.5, color=SOFT)
     axes.legend(fontsize=7.5, frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(-0.01, 1.0), labelcolor=SOFT)
     plain_axes(axes, "x")

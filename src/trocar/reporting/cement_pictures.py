@@ -9,22 +9,21 @@ from dataclasses import replace
 import numpy as np
 
 from trocar.reporting.cement_answers import (
-    ANY,
     Leak,
     duration,
     injected_ml,
     leaks,
+    limits,
     named,
     percent_words,
     place_words,
     planned_ml,
-    reaches_at_ml,
     route_words,
     seconds,
+    stop_at_ml,
 )
 from trocar.reporting.cement_charts import (
     MARKED_C,
-    RISK_PERCENT,
     injection_picture,
     rates_picture,
     risk_picture,
@@ -126,21 +125,30 @@ def _rates(found: tuple[Leak, ...]) -> Picture:
 
 def _risk(simulation: Simulation) -> Picture:
     series, planned = simulation.series["leak_risk"], planned_ml(simulation)
+    told = limits(series)
+    levels = "; ".join(f"{limit:.0f} % for {_joined(names)}" for limit, names in told.items())
     reached = "; ".join(
         f"{route_words(name)} at {ml:.1f} mL"
-        for name in series
-        if name not in ("volume_ml", ANY) and (ml := reaches_at_ml(series, name, RISK_PERCENT)) is not None
+        for names in told.values()
+        for name in names
+        if (ml := stop_at_ml(series, name)) is not None
     )
+    where = f"Reached: {reached or 'by no route'}."
+    dashed = f"Dashed: {levels}. {where} The limits are our own judgement, not from a trial." if told else ""
     return Picture(
         "leak_risk",
         "Risk of a leak against the injected volume",
-        f"{RISK_PERCENT:.0f} % (dashed) is reached: {reached or 'by no route'}. It is a level to look at, not a limit "
-        "from a trial.",
-        f"Share of the computed injections that leaked, against the injected volume; {RISK_PERCENT:.0f} % reached: "
-        f"{reached or 'by no route'}.{'' if planned is None else f' Planned: {planned:.1f} mL.'}",
+        dashed or "No computed injection leaked.",
+        f"Share of the computed injections that leaked, against the injected volume. Limits: {levels or 'none'}. "
+        f"{where}{'' if planned is None else f' Planned: {planned:.1f} mL.'}",
         risk_picture(series, planned),
         wide=True,
     )
+
+
+def _joined(names: Sequence[str]) -> str:
+    *others, last = (route_words(name) for name in names)
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _reach(simulation: Simulation) -> Picture:

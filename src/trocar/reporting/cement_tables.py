@@ -34,6 +34,7 @@ _NAMES = {
     "cement_beyond_midline": "Cement beyond the midline",
     "cement_in_left_half": "Filled of the left half",
     "cement_in_right_half": "Filled of the right half",
+    "cement_planned": "Cement that should go in",
     "cement_injected": "Cement that goes in",
     "injection_start": "Injection begins after mixing",
     "injection_time": "Injection takes",
@@ -83,7 +84,7 @@ def _filling(found: Mapping[str, Measure]) -> Table:
 
 
 #: The first rows of the filling, in their order.
-_FIRST = ("cement_injected", "cement_volume", "fill_share")
+_FIRST = ("cement_planned", "cement_injected", "cement_volume", "fill_share")
 
 
 def _first(measure: Measure) -> int:
@@ -113,20 +114,41 @@ def _heat(found: Mapping[str, Measure]) -> Table:
         (title(region), *(spread(each[end]) if end in each else NONE for end in kinds)) for region, each in by.items()
     )
     if "heating_peak" in found and rows:
-        rows = (*rows, ("Warmest place", number(found["heating_peak"].value), *(NONE,) * (len(kinds) - 1)))
+        rows = (
+            *rows,
+            ("Warmest place, in the cement", number(found["heating_peak"].value), *(NONE,) * (len(kinds) - 1)),
+        )
     heads = ("Region", *(_HEAT[end] for end in kinds))
     numeric = tuple(range(1, len(heads)))
-    return Table("Heat while it sets", heads, rows, numeric, _heat_remark(by), (1.6, *(1.0,) * len(kinds)))
+    return Table(
+        "Heat while it sets",
+        heads,
+        rows,
+        numeric,
+        _heat_remark(by, found.get("heating_peak")),
+        (1.6, *(1.0,) * len(kinds)),
+    )
 
 
-def _heat_remark(by: Mapping[str, Mapping[str, Measure]]) -> str:
+def _heat_remark(by: Mapping[str, Mapping[str, Measure]], peak: Measure | None) -> str:
     how = dict.fromkeys(phrase(m.method) for each in by.values() for end, m in each.items() if end == "_peak")
     remark = "CEM43: minutes at 43 °C that would do the same harm."
     rims = [m for region, each in by.items() if "tumour" in region for m in each.values()]
     if rims:
         spread = next((f", in brackets {m.interval}" for m in rims if m.interval), "")
         remark += f" At the tumour's rim (median{spread}) it is a number of low certainty, and not tumour control."
-    return " ".join((remark, *(h for h in how if h)))
+    return " ".join((remark, *((_beside_measured(peak.value),) if peak else ()), *(h for h in how if h)))
+
+
+def _beside_measured(peak_c: float) -> str:
+    """The warmest cement beside what was measured in vertebrae."""
+    from trocar.injection.heating import CENTRE_C
+
+    span = f"{CENTRE_C.low:.0f} to {CENTRE_C.high:.0f} °C"
+    told = f"In the middle of vertebrae {span} were measured (Belkoff and Molloy 2003)"
+    if peak_c > CENTRE_C.high:
+        return f"{told}: the warmest cement lies above that, and may be computed too warm."
+    return f"{told}; the warmest cement lies {'within' if peak_c >= CENTRE_C.low else 'below'} that."
 
 
 def _others(found: Mapping[str, Measure]) -> Table:

@@ -254,6 +254,10 @@ def test_how_much_leaks_stands_beside_how_often_and_the_model_is_not_oversold(to
     assert table.columns[5:] == ("Difference, points", "Leaks, mL", "Difference, mL", "Cement, mL")
     assert [row[6] for row in table.rows] == ["0.31", "0.12", "0.29", "0.30"]
     assert [row[7] for row in table.rows] == ["–", "−0.19 (−0.25 to −0.13)", "−0.02 (−0.06 to +0.02)", "0 (0 to +0.01)"]
+    little = {name: [0.1 * ml for ml in values] for name, values in volumes.items()}
+    series["leak_changes"] |= little
+    fine = _table(cement.chapter(replace(injected, series=series)), "What would change it")
+    assert fine.rows[1][6:8] == ("0.012", "−0.019 (−0.025 to −0.013)")
     assert "rows that look alike do not say that thick cement does not help" in table.remark
     assert "the mean over all computed injections" in table.remark
 

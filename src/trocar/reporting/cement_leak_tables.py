@@ -114,6 +114,8 @@ _TOO_LITTLE = (
     "PMC5895344); on the bench a thin one leaked more than four times as much when fresh as a thick one later "
     "(Habib 2010)."
 )
+#: Where no row leaks more than this in the mean, volumes that leak have a third decimal, mL.
+FINE_ML = 0.1
 #: Columns of "leak_changes": of a difference its value and its bounds, and how its numbers are written.
 _POINTS, _ML = ("difference_points", "low", "high"), ("leaked_ml_difference", "leaked_low", "leaked_high")
 
@@ -122,6 +124,7 @@ def changes_table(series: Mapping[str, Sequence[Any]]) -> Table:
     """What another tip, volume, viscosity or a pause would do to the probabilities, and to how much leaks."""
     routes = [name for name in series if name.endswith("_percent")]
     leaked = "leaked_ml_mean" in series
+    digits = 2 if max((ml for ml in series.get("leaked_ml_mean", ()) if ml is not None), default=0.0) >= FINE_ML else 3
     count = len(series.get("change", ()))
     none = (None,) * count
     rows = tuple(
@@ -129,7 +132,7 @@ def changes_table(series: Mapping[str, Sequence[Any]]) -> Table:
             sentence(str(series["change"][n])),
             *(_whole(series[name][n]) for name in routes),
             _difference(series, n, _POINTS, _points),
-            *((_two(series["leaked_ml_mean"][n]), _difference(series, n, _ML, _signed)) if leaked else ()),
+            *_leaked(series, n, digits),
             _one(series.get("cement_ml_median", none)[n]),
         )
         for n in range(count)
@@ -140,6 +143,15 @@ def changes_table(series: Mapping[str, Sequence[Any]]) -> Table:
     numeric = tuple(range(1, len(heads)))
     widths = (1.8, *(0.6,) * len(routes), 1.1, *((0.6, 1.3) if leaked else ()), 0.6)
     return Table("What would change it", heads, rows, numeric, _compared(leaked), widths)
+
+
+def _leaked(series: Mapping[str, Sequence[Any]], n: int, digits: int) -> tuple[str, ...]:
+    """How much leaks in the mean, and its difference; nothing where a simulation does not say."""
+    if "leaked_ml_mean" not in series:
+        return ()
+    mean = series["leaked_ml_mean"][n]
+    told = NONE if mean is None else f"{mean:.{digits}f}"
+    return told, _difference(series, n, _ML, lambda ml: _signed(ml, digits))
 
 
 def _compared(leaked: bool) -> str:
@@ -169,9 +181,9 @@ def _points(value: float) -> str:
     return f"{value:+.0f}" if abs(value) >= 0.5 else "0"
 
 
-def _signed(ml: float) -> str:
+def _signed(ml: float, digits: int) -> str:
     """Millilitres with their sign; none for what rounds to 0."""
-    return f"{ml:+.2f}" if abs(ml) >= 0.005 else "0"
+    return f"{ml:+.{digits}f}" if abs(ml) >= 0.5 * 10.0**-digits else "0"
 
 
 def published_table(found: Sequence[Leak], series: Mapping[str, Sequence[Any]]) -> Table:

@@ -1,4 +1,4 @@
-"""What another tip, volume, cement, pace or pause would change: the same draws, injected otherwise.
+"""What another way in, volume, cement, pace or pause would change: the same draws, injected otherwise.
 
 The draws are shared between a plan and its changes (common random numbers), so that a difference is between two
 injections of the same bone and not between two samples.

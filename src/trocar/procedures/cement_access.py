@@ -61,7 +61,7 @@ class CementAccess(BoneAccess):
     leak_voxel_mm: float = quantity(1.5, 1.0, 3.0, "mm", "Simulation: voxel of the varied injections.")
     leak_seed: float = quantity(1.0, 0.0, 1e6, "1", "Simulation: seed of what is varied, a whole number.")
     compare_changes: str = choice(
-        "yes", ("yes", "no"), "Simulation: also what another tip, cement or pace, or a pause would change."
+        "yes", ("yes", "no"), "Simulation: also what another way in, cement or pace, or a pause would change."
     )
 
     def __post_init__(self) -> None:

@@ -404,6 +404,8 @@ def test_less_volume_is_read_from_the_curve(outcome: Outcome) -> None:
 def test_what_is_usually_tried_is_tried_and_what_cannot_be_is_told(site: Site) -> None:
     found, refused = usual_changes(site, {"from the left": replace(site, tips_mm=[sites.LEFT])}, CEMENTS.values())
     assert {"from the left", "half the pace"} <= set(found)
+    wide = found["if veins and cracks were 1.5 times as wide"]
+    assert [w.bore_mm for w in wide.ways] == [pytest.approx(1.5 * w.bore_mm) for w in site.ways]
     kinds = [name.partition(" cement, at ")[0] for name in found if " cement, at " in name]
     assert kinds == ["medium viscosity", "high viscosity"]
     assert not refused

@@ -17,13 +17,15 @@ from trocar.injection.outcome import Outcome
 from trocar.injection.risk import Difference, paired_difference, paired_mean_difference
 from trocar.injection.run import Run
 from trocar.injection.site import Site, usual_start_min
-from trocar.injection.ways_out import Route
+from trocar.injection.ways_out import Route, WayOut
 from trocar.measure import Finding, Severity
 from trocar.physics.cement import Cement
 
 #: What is tried unless a caller asks for something else (all ours): a pause half-way, half the pace, cement that has
 #: waited longer or shorter, and less of it.
 PAUSE_S, SLOWER, LATER_MIN, EARLIER_MIN, LESS_ML = 90.0, 0.5, 2.0, 1.0, (0.5, 1.0, 2.0)
+#: Bores are mostly chosen: how much hangs on them is told by making all of them so many times as wide. Ours.
+WIDER = (0.67, 1.5)
 #: Draws that are compared unless a caller asks for more: each costs a run for every change. Ours.
 COMPARED = 40
 #: Routes with a column of their own.
@@ -106,6 +108,7 @@ def usual_changes(
         wanted["half the pressure"] = {"pressure_pa": SLOWER * site.pressure_pa}
     else:
         wanted["half the pace"] = {"rate_ml_min": SLOWER * site.rate_ml_min}
+    wanted |= {f"if veins and cracks were {f:g} times as wide": {"ways": widened(site.ways, f)} for f in WIDER}
     found, refused = dict(ways_in or {}), []
     for name, fields in wanted.items():
         try:
@@ -113,6 +116,11 @@ def usual_changes(
         except ValueError as error:
             refused.append(Finding(Severity.NOTE, f"Not compared: {name}.", str(error)))
     return found, tuple(refused)
+
+
+def widened(ways: Iterable[WayOut], factor: float) -> tuple[WayOut, ...]:
+    """The same ways out with bores ``factor`` times as wide; openings have none."""
+    return tuple(replace(way, bore_mm=factor * way.bore_mm) for way in ways)
 
 
 def changes(

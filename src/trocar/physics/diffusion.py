@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from trocar.measure import Range, Status
 from trocar.physics import face_layout, face_sweeps
-from trocar.physics.face_levels import CellVectors, cells_of, face_levels
+from trocar.physics.face_levels import cells_of, face_levels
 from trocar.physics.faces import Faces, first_cell
-from trocar.physics.multigrid import Crew, Ending, conjugate_gradients
+from trocar.physics.multigrid import Crew, Ending, Vectors, conjugate_gradients
 
 #: Relative residual at which a solution counts as converged.
 TOLERANCE = 1e-8
@@ -57,7 +57,7 @@ class Diffusion:
         self._level, self._x, self._residual, *self._room = np.zeros((5, finest.x.size))
         self._piece = np.zeros(finest.x.size, np.int64)
         self._sums = np.zeros(self.shape[0])
-        self.vectors = CellVectors(self._exact, finest.parts, self.crew)
+        self.vectors = Vectors(face_sweeps, self._exact, finest.parts, self.crew)
 
     def solve(
         self, faces: Faces, source: NDArray[Any], *, start: NDArray[Any] | None = None, tolerance: float = TOLERANCE

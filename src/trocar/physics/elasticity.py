@@ -129,7 +129,7 @@ class Equilibrium:
         self.crew = Crew(threads)
         self.levels = hierarchy(solid, boundary.displaced, self.crew)
         self.finest = self.levels[0]
-        self.vectors = Vectors(self.finest.elements, self.crew)
+        self.vectors = Vectors(sweeps, self.finest.elements, self.finest.parts, self.crew)
         room = self.finest.grid.plane + WIDTH
         self._scratch = [np.zeros((3, room)) for _ in self.finest.parts]
         self._sums = np.zeros(self.finest.grid.nodes[0])

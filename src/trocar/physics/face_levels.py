@@ -108,36 +108,6 @@ class FaceLevel:
         self.view(self.x)[:] = (self._exact @ self.view(load).ravel()).reshape(self.cells_along)
 
 
-class CellVectors:
-    """Sums and products of whole vectors, plane by plane. Implements ``multigrid.Arithmetic``."""
-
-    def __init__(self, cells: Cells, parts: tuple[tuple[int, int], ...], crew: Crew) -> None:
-        self.cells, self.parts, self.crew = cells, parts, crew
-        self._one, self._other = np.zeros(cells.shape[0]), np.zeros(cells.shape[0])
-
-    def products(self, z: NDArray[Any], r: NDArray[np.float64], q: NDArray[np.float64]) -> tuple[float, float]:
-        """``z . r`` and ``z . q``."""
-        given = z, r, q, self._one, self._other
-        self.crew.each(face_sweeps.products, ((self.cells, a, b, *given) for a, b in self.parts))
-        return float(self._one.sum()), float(self._other.sum())
-
-    def turn(self, p: NDArray[np.float64], z: NDArray[np.float32], keeps: float) -> None:
-        """``p = z + keeps p``."""
-        self.crew.each(face_sweeps.turn, ((self.cells, a, b, p, z, keeps) for a, b in self.parts))
-
-    def advance(
-        self,
-        x: NDArray[np.float64],
-        r: NDArray[np.float64],
-        p: NDArray[np.float64],
-        q: NDArray[np.float64],
-        step: float,
-    ) -> float:
-        """``x += step p``, ``r -= step q``; returns ``r . r``."""
-        self.crew.each(face_sweeps.advance, ((self.cells, a, b, x, r, p, q, step, self._one) for a, b in self.parts))
-        return float(self._one.sum())
-
-
 def face_levels(shape: tuple[int, int, int], crew: Crew) -> list[FaceLevel]:
     """All grids of a box, finest first."""
     levels = [FaceLevel(shape, crew)]

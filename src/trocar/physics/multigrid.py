@@ -17,8 +17,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from trocar.physics import sweeps
-
 #: More iterations than any problem seen needed (plasticity near collapse takes the most).
 ITERATION_LIMIT = 500
 #: What the tolerance is multiplied by where a solution is not accepted.
@@ -60,24 +58,17 @@ class Operator(Protocol):
         """``out = A x`` at free nodes; returns ``x . A x``."""
 
 
-class Arithmetic(Protocol):
-    """Sums and products of whole vectors on the finest grid."""
+class Passes(Protocol):
+    """A module of compiled passes over ranges of planes of the finest grid; ``over`` is its operator there."""
 
-    def products(self, z: NDArray[Any], r: NDArray[np.float64], q: NDArray[np.float64]) -> tuple[float, float]:
-        """``z . r`` and ``z . q``."""
+    def products(self, over: Any, first: int, last: int, *args: Any) -> None:
+        """Sums of two products, plane by plane."""
 
-    def turn(self, p: NDArray[np.float64], z: NDArray[np.float32], keeps: float) -> None:
-        """``p = z + keeps p``."""
+    def turn(self, over: Any, first: int, last: int, *args: Any) -> None:
+        """A direction from a step and the one before."""
 
-    def advance(
-        self,
-        x: NDArray[np.float64],
-        r: NDArray[np.float64],
-        p: NDArray[np.float64],
-        q: NDArray[np.float64],
-        step: float,
-    ) -> float:
-        """``x += step p``, ``r -= step q``; returns ``r . r``."""
+    def advance(self, over: Any, first: int, last: int, *args: Any) -> None:
+        """A step, and the sum of the squares that are left, plane by plane."""
 
 
 def v_cycle(levels: Sequence[Level], load: NDArray[Any]) -> NDArray[np.float32]:
@@ -113,7 +104,7 @@ class Ending:
 def conjugate_gradients(
     operator: Operator,
     levels: Sequence[Level],
-    vectors: Arithmetic,
+    vectors: Vectors,
     x: NDArray[np.float64],
     residual: NDArray[np.float64],
     *,
@@ -201,22 +192,20 @@ def pieces(planes: int, size: int) -> tuple[tuple[int, int], ...]:
 
 
 class Vectors:
-    """The arithmetic of vectors at the nodes, plane by plane."""
+    """Sums and products of whole vectors on the finest grid, ``parts`` of its planes side by side."""
 
-    def __init__(self, elements: sweeps.Elements, crew: Crew) -> None:
-        self.elements, self.crew = elements, crew
-        planes, rows, places = elements.shape
-        self.parts = pieces(planes, 3 * planes * rows * places)
-        self._one, self._other = np.zeros(planes), np.zeros(planes)
+    def __init__(self, passes: Passes, over: Any, parts: Sequence[tuple[int, int]], crew: Crew) -> None:
+        self.passes, self.over, self.parts, self.crew = passes, over, tuple(parts), crew
+        self._one, self._other = np.zeros((2, self.parts[-1][1]))
 
     def products(self, z: NDArray[Any], r: NDArray[np.float64], q: NDArray[np.float64]) -> tuple[float, float]:
         """``z . r`` and ``z . q``."""
-        self.crew.each(sweeps.products, ((self.elements, a, b, z, r, q, self._one, self._other) for a, b in self.parts))
+        self._each(self.passes.products, z, r, q, self._one, self._other)
         return float(self._one.sum()), float(self._other.sum())
 
     def turn(self, p: NDArray[np.float64], z: NDArray[np.float32], keeps: float) -> None:
         """``p = z + keeps p``."""
-        self.crew.each(sweeps.turn, ((self.elements, a, b, p, z, keeps) for a, b in self.parts))
+        self._each(self.passes.turn, p, z, keeps)
 
     def advance(
         self,
@@ -227,5 +216,8 @@ class Vectors:
         step: float,
     ) -> float:
         """``x += step p``, ``r -= step q``; returns ``r . r``."""
-        self.crew.each(sweeps.advance, ((self.elements, a, b, x, r, p, q, step, self._one) for a, b in self.parts))
+        self._each(self.passes.advance, x, r, p, q, step, self._one)
         return float(self._one.sum())
+
+    def _each(self, work: Callable[..., None], *args: Any) -> None:
+        self.crew.each(work, ((self.over, first, last, *args) for first, last in self.parts))

@@ -101,7 +101,7 @@ class Nominal:
             return ()
         wanted, got = self.site.volume_ml, self.injected_ml
         text = f"Of {wanted:.1f} ml only {got:.1f} ml went in. {self.status.value}"
-        limit = f"the injector gives {self.site.limit_pa / 1e6:g} MPa before the cannula"
+        limit = f"the injector gives {self.site.limit_pa / 1e6:.2g} MPa before the cannula"
         return (Finding(Severity.STOP, text, limit if self.status is Status.INJECTOR_LIMIT else ""),)
 
     def _untimely(self) -> tuple[Finding, ...]:

@@ -206,7 +206,7 @@ def _pressures(outcome: Outcome) -> list[Measure]:
     """What the injector has to give, and how often that is more than it can."""
     peak = Quantiles.of([1e-3 * r.peak_pa for r in outcome.counted])
     method = "Median over the draws of the highest pressure before the cannula."
-    limit = f"More than {1e-6 * outcome.site.limit_pa:g} MPa would have been needed before the cannula."
+    limit = f"More than {1e-6 * outcome.site.limit_pa:.2g} MPa would have been needed before the cannula."
     return [
         Measure(
             "injection_pressure_over_draws", peak.median, "kPa", peak.low, peak.high, "5 to 95 % of the draws", method
@@ -256,7 +256,7 @@ def _hard_to_push(outcome: Outcome) -> list[Finding]:
         f"In {stopped.events} of {stopped.of} simulated injections the injector could not give the pressure: "
         f"{went_in.median:.1f} ml went in (median of those)."
     )
-    return [Finding(Severity.CAUTION, text, f"its limit is {1e-6 * outcome.site.limit_pa:g} MPa")]
+    return [Finding(Severity.CAUTION, text, f"its limit is {1e-6 * outcome.site.limit_pa:.2g} MPa")]
 
 
 def _failed(outcome: Outcome) -> tuple[Finding, ...]:

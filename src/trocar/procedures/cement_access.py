@@ -73,6 +73,7 @@ class CementAccess(BoneAccess):
             )
         if self.leak_seed != int(self.leak_seed):
             raise ValueError(f"leak_seed={self.leak_seed} must be a whole number.")
+        self._check_age()
         most = INJECTORS[self.injector].limit_pa / 1e6
         if self.injection_pressure_mpa > most:
             raise ValueError(
@@ -85,6 +86,17 @@ class CementAccess(BoneAccess):
         said = too_much(anatomy.vertebra(self.level), self.cement_volume_ml)
         stop = (Finding(Severity.STOP, said, "ask for less"),) if said else ()
         return (*super().review(anatomy, options), *stop)
+
+    def _check_age(self) -> None:
+        """Refuse an age at which nobody knows how thick this cement is."""
+        cement = CEMENTS[self.cement]
+        pace = 60.0 * cement.ageing(self.room_temperature_c)
+        low, high = cement.valid_age_s.low / pace, cement.valid_age_s.high / pace
+        if self.cement_age_min and not low <= self.cement_age_min <= high:
+            raise ValueError(
+                f"cement_age_min={self.cement_age_min:g}: the thickness of {cement.name} cement is known from {low:.1f} "
+                f"to {high:.1f} min after mixing at {self.room_temperature_c:g} degC; 0 takes the start of its window."
+            )
 
     def cement_ml(self, model: BoneModel) -> float:
         """The cement to put in: what was asked for, or the usual share of the body."""

@@ -43,7 +43,7 @@ class Cemented:
     """The injection with every unknown at its middle, what follows from it, and the many with them varied.
 
     ``calibration`` is that of the bone. ``heat`` and ``goals`` are None where nothing went in, ``outcome`` and
-    ``changed`` where they were not asked for.
+    ``changed`` where they were not asked for or the planned injection could not be finished.
     """
 
     procedure: CementAccess
@@ -85,7 +85,8 @@ class Cemented:
             means.progress("letting it cure")
             heat = _warmed(found, plan)
         outcome, changed = None, None
-        if procedure.leak_runs != "0":
+        # how seldom cement leaks that cannot be pushed in is no comfort
+        if procedure.leak_runs != "0" and found.status is Status.SUCCESS:
             coarse, _ = procedure.site(
                 plan, paths, procedure.leak_voxel_mm, volume_ml, calibration=calibration, cavity=cavity
             )

@@ -120,7 +120,8 @@ def _planned(simulation: Simulation) -> str:
         return _filled(found)
     takes = duration(seconds(found["injection_time"]))
     if got < wanted - LEAST_MISSING_ML:
-        return f"of the planned {number(wanted)} mL, {number(got)} mL goes in, in {takes}; {_filled(found)}"
+        went = f"of the planned {number(wanted)} mL, {number(got)} mL goes in{f', in {takes}' if got else ''}"
+        return "; ".join(part for part in (went, _filled(found)) if part)
     return f"the planned {number(wanted)} mL takes {takes}; {_filled(found)}"
 
 

@@ -142,7 +142,7 @@ def changes_table(series: Mapping[str, Sequence[Any]]) -> Table:
     heads = ("Change", *(f"{sentence(name)}, %" for name in names), "Difference, points", *volumes, "Cement, mL")
     numeric = tuple(range(1, len(heads)))
     widths = (1.8, *(0.6,) * len(routes), 1.1, *((0.6, 1.3) if leaked else ()), 0.6)
-    return Table("What would change it", heads, rows, numeric, _compared(leaked), widths)
+    return Table("What would change it", heads, rows, numeric, _compared(leaked, series.get("draws", ())), widths)
 
 
 def _leaked(series: Mapping[str, Sequence[Any]], n: int, digits: int) -> tuple[str, ...]:
@@ -154,11 +154,12 @@ def _leaked(series: Mapping[str, Sequence[Any]], n: int, digits: int) -> tuple[s
     return told, _difference(series, n, _ML, lambda ml: _signed(ml, digits))
 
 
-def _compared(leaked: bool) -> str:
+def _compared(leaked: bool, draws: Sequence[int]) -> str:
     """What the columns of a comparison mean, and what they do not."""
+    count = f"Of the first {max(draws)} computed injections: shares differ from those of all. " if draws else ""
     much = " Leaks: the mean over all computed injections, by all ways together." if leaked else ""
     return (
-        f"Difference: {'' if leaked else 'of any leak, '}against the plan, with its interval (95 %)"
+        f"{count}Difference: {'' if leaked else 'of any leak, '}against the plan, with its interval (95 %)"
         f"{': in points of any leak, in mL of what leaks' if leaked else ''}. Where the interval holds 0, the "
         f"computation cannot tell the two apart.{much} Cement: the median that stays in the vertebra. {_TOO_LITTLE}"
     )

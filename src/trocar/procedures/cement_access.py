@@ -94,7 +94,7 @@ class CementAccess(BoneAccess):
         low, high = cement.valid_age_s.low / pace, cement.valid_age_s.high / pace
         if self.cement_age_min and not low <= self.cement_age_min <= high:
             raise ValueError(
-                f"cement_age_min={self.cement_age_min:g}: the thickness of {cement.name} cement is known from {low:.1f} "
+                f"cement_age_min={self.cement_age_min:g}: viscosity of {cement.name} cement is known from {low:.1f} "
                 f"to {high:.1f} min after mixing at {self.room_temperature_c:g} degC; 0 takes the start of its window."
             )
 

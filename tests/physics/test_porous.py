@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from trocar.measure import Status
 from trocar.physics.porous import (
+    STANDSTILL_MM3_S,
+    STEPS,
     Injection,
     Medium,
     Outlet,
@@ -236,8 +238,9 @@ def test_what_stands_still_once_all_is_in_is_a_success() -> None:
     reached = float(limit.injected_mm3[-1])
     strokes = [Stroke(reached, pressure_pa=600.0)]
     found = inject(
-        medium, centre(medium), Setting(), strokes, resident_pa_s=THIN, tip_radius_mm=1.5, step_mm3=reached / 2.0
+        medium, centre(medium), Setting(), strokes, resident_pa_s=THIN, tip_radius_mm=1.5, step_mm3=4000.0 / STEPS
     )
+    assert found.rate_mm3_s[-1] <= STANDSTILL_MM3_S  # the next step could not be made, but none is asked for
     assert found.status is Status.SUCCESS
     assert found.injected_mm3[-1] == pytest.approx(reached)
 
@@ -248,7 +251,7 @@ def test_a_body_filled_to_the_brim_through_pores_for_marrow_alone_overfills_no_c
     few = Outlet("vein", surface_.cells[:2], surface_.conductance_mm3[:2])
     sealed = Outlet("cortex", surface_.cells[2:], surface_.conductance_mm3[2:], passes=False)
     room = float(medium.porosity.sum(dtype=float)) * 8.0
-    found = push(replace(medium, outlets=(few, sealed)), centre(medium), 0.97 * room)
+    found = push(replace(medium, outlets=(few, sealed)), centre(medium), 0.97 * room, step_mm3=room / 8.0)
     assert found.content_mm3.sum(dtype=float) + found.leaked_mm3[-1].sum() == pytest.approx(0.97 * room, rel=1e-6)
     assert found.saturation.max() < 1.0 + 1e-5
 

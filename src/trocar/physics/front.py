@@ -76,8 +76,8 @@ def advance(
     ``order`` are the flat indices of the cells from the highest pressure down. The ways out of a cell are the entries
     ``ways_from[cell]`` to ``ways_from[cell + 1]`` (one more entry than there are cells) of ``flows``. ``room`` is
     what a cell can hold, ``content`` what it holds, ``aged`` content times age; ``arriving`` and ``arriving_aged``
-    hold the same of what is pushed in and are 0 again afterwards, except where it could not go anywhere: that stays in
-    its cell. ``leaving`` collects what leaves by each way.
+    hold the same of what is pushed in and are 0 again afterwards; what could not go anywhere stays in its cell, beyond
+    its room. ``leaving`` collects what leaves by each way.
     """
     nk, nj, ni = pressure.shape
     strides = (nj * ni, ni, 1)

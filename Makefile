@@ -66,7 +66,7 @@ peers: $(PEERS)/.ready  ## the solvers that the tests and benchmarks compare wit
 lock:  ## pin the newest allowed versions, with hashes and without registry addresses
 	test -x build/lock/bin/uv || { $(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet $(UV); }
 	build/lock/bin/uv pip compile $(PINS) -o requirements.txt
-	build/lock/bin/uv pip compile $(PINS) --group dev --extra peers -o requirements-dev.txt
+	build/lock/bin/uv pip compile $(PINS) --group dev --all-extras -o requirements-dev.txt
 
 PINS := pyproject.toml --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url --no-header --quiet
 

@@ -90,7 +90,13 @@ def test_every_declared_dependency_is_pinned() -> None:
 
 
 #: Distributions that are imported under another name.
-IMPORTED_AS = {"scikit-image": "skimage", "jinja2": "jinja2", "pillow": "PIL", "simpleitk": "SimpleITK"}
+IMPORTED_AS = {
+    "opencv-python-headless": "cv2",
+    "scikit-image": "skimage",
+    "jinja2": "jinja2",
+    "pillow": "PIL",
+    "simpleitk": "SimpleITK",
+}
 
 
 def optional() -> set[str]:

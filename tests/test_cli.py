@@ -19,7 +19,8 @@ from pydicom.sr.coding import Code
 
 from trocar.anatomy.levels import Level
 from trocar.anatomy.phantom import PhantomSpec, phantom
-from trocar.cli import main, with_bone
+from trocar.cli import main
+from trocar.cli.export import with_bone
 from trocar.io.ct import read_ct
 from trocar.io.phantom_files import write_phantom
 from trocar.io.plan_file import read_case_id, read_plan
@@ -683,7 +684,7 @@ def test_ctrl_c_is_no_refusal(files: Files, tmp_path: Path, monkeypatch: pytest.
     def stopped(*given: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("trocar.cli.search_levels", stopped)
+    monkeypatch.setattr("trocar.cli.plan.search_levels", stopped)
     result = trocar(*plan_arguments(files, tmp_path / "out"))
     assert result.exit_code == 130
     assert "nothing more was written" in result.stderr

@@ -69,6 +69,22 @@ class Reading(Stamped):
     unit: str
 
 
+@dataclass(frozen=True, eq=False)
+class Note(Stamped):
+    """A sentence from a device, or its state; ``name`` says of what kind it is."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class Points(Stamped):
+    """Named points ``(n, 3)`` in the sender's coordinates, LPS mm: fiducials, landmarks."""
+
+    names: tuple[str, ...]
+    points_mm: NDArray[np.float64]
+
+
 class AlarmKind(Enum):
     """What is alarming; the value is how a person calls it."""
 
@@ -83,10 +99,25 @@ class AlarmKind(Enum):
 
 @dataclass(frozen=True, eq=False)
 class Alarm:
-    """Something that asks for a hand: when, at which frame of which source, what, and why."""
+    """Something that asks for a hand: when, at which frame of which source, what, and why.
+
+    ``over`` says that it is well again.
+    """
 
     kind: AlarmKind
     time_s: float
     number: int
     source: str
     finding: Finding
+    over: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Event:
+    """What happened at our door at ``at_s`` of *our* clock: something came, or (None) time passed and nothing did.
+
+    An alarm comes in where the door itself saw something wrong: a damaged message, a lost connection.
+    """
+
+    at_s: float
+    item: Stamped | Alarm | None = None

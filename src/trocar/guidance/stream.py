@@ -1,0 +1,120 @@
+"""Streams of frames, positions and readings: their events, merged, checked.
+
+A *source* delivers :class:`~trocar.guidance.frames.Stamped` items. What happens at our door is a stream of
+:class:`~trocar.guidance.frames.Event`: an item came, or time passed and nothing did, each at a time of *our* clock.
+The live sources of ``trocar.io`` yield events; :func:`timed`, :func:`pumped` and :func:`played` make them from plain
+iterators. :func:`checked` turns events into items and alarms. It reads no clock: the same events, live or read from a
+recording, give the same alarms::
+
+    for thing in checked(events, rules={"C-arm": Rules(silent_s=1.0)}):
+        match thing:
+            case Alarm(): ...
+            case Frame(): ...
+"""
+
+from __future__ import annotations
+
+import heapq
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from trocar.guidance.frames import Alarm, Event, Stamped
+from trocar.guidance.mailbox import POLL_S, Mailbox
+from trocar.guidance.watchdog import Rules, Watch
+
+#: A clock: seconds, from anywhere, never backwards.
+Clock = Callable[[], float]
+#: How long the end of a pump waits for a source that does not answer, s.
+LEAVE_S = 1.0
+
+
+def steady_clock() -> Clock:
+    """A clock that agrees with the wall's now and is never set: seconds since 1970."""
+    began = time.time() - time.monotonic()
+    return lambda: began + time.monotonic()
+
+
+def timed(source: Iterable[Stamped | None], clock: Clock) -> Iterator[Event]:
+    """Events of a source that says None where nothing came within its own short wait."""
+    return (Event(clock(), item) for item in source)
+
+
+def played(source: Iterable[Stamped]) -> Iterator[Event]:
+    """Events of a source that is not live (a film, a simulated sequence): its stamps are the clock."""
+    return (Event(item.time_s, item) for item in source)
+
+
+def merged(*streams: Iterable[Event]) -> Iterator[Event]:
+    """Several streams on one clock as one, by time. For streams that do not wait: recordings, films, simulations."""
+    return heapq.merge(*streams, key=lambda event: event.at_s)
+
+
+def pumped(*sources: Iterable[Stamped], clock: Clock, poll_s: float = POLL_S) -> Iterator[Event]:
+    """Several live sources as one, in the order in which things come; each source runs in a thread of its own.
+
+    Time passes in the events even while every source is stuck. An error in a source is raised here. Ends when all
+    sources have ended; a source that is stuck when the reader leaves is left to itself (its thread is a daemon).
+    """
+    mailbox = Mailbox(clock)
+    pumps = [_Pump(source, mailbox) for source in sources]
+    for pump in pumps:
+        pump.others = pumps
+        pump.start()
+    try:
+        yield from mailbox.events(poll_s)
+        for pump in pumps:
+            if pump.error is not None:
+                raise pump.error
+    finally:
+        for pump in pumps:
+            pump.stopped.set()
+        for pump in pumps:
+            pump.join(LEAVE_S)
+
+
+class _Pump(threading.Thread):
+    """Carries one source's items to the mailbox; ``error`` is what the source died of."""
+
+    def __init__(self, source: Iterable[Stamped], mailbox: Mailbox) -> None:
+        super().__init__(daemon=True)
+        self._source, self._mailbox = source, mailbox
+        self.others: list[_Pump] = []
+        self.stopped = threading.Event()
+        self.ended = threading.Event()
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        with self:
+            for item in self._source:
+                if self.stopped.is_set():
+                    return
+                self._mailbox.put(item)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        self.error = error
+        self.ended.set()
+        if error is not None or all(other.ended.is_set() for other in self.others):
+            self._mailbox.end()
+        return True  # it is raised where the events are read
+
+
+def checked(
+    events: Iterable[Event],
+    rules: Mapping[str, Rules] | None = None,
+    default: Rules | None = None,
+    expected: Iterable[str] = (),
+) -> Iterator[Stamped | Alarm]:
+    """The items of a stream, each after the alarms that it brings; alarms also while nothing comes.
+
+    ``rules`` by source, ``default`` for every other; ``expected`` names sources that must come. Every item is passed
+    on, also one that repeats or comes late: what to do with it is for whom the alarm reaches.
+    """
+    watch = Watch(rules or {}, default or Rules(), expected)
+    for event in events:
+        yield from watch.see(event)
+        if isinstance(event.item, Stamped):
+            yield event.item

@@ -7,6 +7,8 @@ With the detector behind a prone patient the primary angle is 180 degrees.
 
 An image is seen from the detector towards the source: with the detector in front, the patient's left is on the image's
 right and the head is up. ``roll_deg`` and ``mirrored`` say how an image that is shown otherwise differs from that.
+
+How a table and a room come in is told in :mod:`trocar.guidance.carm_position`.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from trocar.geometry import Line, Pose, Vector, frozen, unit
+from trocar.guidance.carm_angles import angles_of, angles_text, direction_of
 from trocar.physics.xray import Beam
 from trocar.volume import Volume
 
@@ -56,6 +59,8 @@ class Detector:
 
     def binned(self, factor: int) -> Detector:
         """The same detector with ``factor`` x ``factor`` pixels taken together; a rest at the end is cut."""
+        if not 1 <= factor <= min(self.shape):
+            raise ValueError(f"factor={factor} is outside 1 to {min(self.shape)}, the pixels of the shorter side.")
         row, column = self.middle
         return Detector(
             self.rows // factor,
@@ -86,6 +91,10 @@ class CArm:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "isocentre_mm", frozen(self.isocentre_mm))
+        if self.isocentre_mm.shape != (3,) or not np.all(np.isfinite(self.isocentre_mm)):
+            raise ValueError(f"isocentre_mm={self.isocentre_mm.tolist()} must be three finite numbers, LPS.")
+        if not np.all(np.isfinite((self.primary_angle_deg, self.roll_deg))):
+            raise ValueError(f"primary_angle_deg={self.primary_angle_deg} and roll_deg={self.roll_deg} must be finite.")
         if not -90.0 <= self.secondary_angle_deg <= 90.0:
             raise ValueError(f"secondary_angle_deg={self.secondary_angle_deg} is outside -90 to 90.")
         if not 0.0 < self.source_to_isocentre_mm < self.source_to_detector_mm:
@@ -97,8 +106,7 @@ class CArm:
     @cached_property
     def toward_detector(self) -> Vector:
         """Unit vector of the central ray, from the source to the detector, LPS."""
-        a, b = np.radians((self.primary_angle_deg, self.secondary_angle_deg))
-        return frozen((np.sin(a) * np.cos(b), -np.cos(a) * np.cos(b), np.sin(b)))
+        return frozen(direction_of(self.primary_angle_deg, self.secondary_angle_deg))
 
     @cached_property
     def axes(self) -> tuple[Vector, Vector]:
@@ -117,8 +125,37 @@ class CArm:
 
     @property
     def magnification(self) -> float:
-        """How much larger things at the isocentre appear on the detector."""
+        """How much larger things at the isocentre appear on the detector (0018,1114)."""
         return self.source_to_detector_mm / self.source_to_isocentre_mm
+
+    @cached_property
+    def projection_matrix(self) -> NDArray[np.float64]:
+        """``P``, 3x4, with ``P @ (left, posterior, superior, 1) = w * (column, row, 1)`` and ``w`` the depth, mm.
+
+        Column before row, as OpenCV, VTK and most books have it. The determinant of its left 3x3 block is *negative*
+        (unless ``mirrored``): an image seen from the detector is the mirror image of what a camera at the source sees.
+        Who takes P apart into a camera and a rotation must exchange left and right of the image first.
+        """
+        right, down = self.axes
+        row, column = self.detector.middle
+        of_column = self.source_to_detector_mm / self.detector.column_spacing_mm * right + column * self.toward_detector
+        of_row = self.source_to_detector_mm / self.detector.row_spacing_mm * down + row * self.toward_detector
+        rotated = np.stack((of_column, of_row, self.toward_detector))
+        return frozen(np.column_stack((rotated, -rotated @ self.source_mm)))
+
+    def depth_mm(self, points_mm: ArrayLike) -> NDArray[np.float64]:
+        """Distance of LPS points ``(..., 3)`` from the source, measured along the central ray."""
+        return np.asarray((np.asarray(points_mm, dtype=np.float64) - self.source_mm) @ self.toward_detector)
+
+    def mm_per_pixel(self, points_mm: ArrayLike) -> NDArray[np.float64]:
+        """What one row and one column ``(..., 2)`` measure at the depth of LPS points ``(..., 3)``.
+
+        A length in the image, in pixels, times this is a length in the patient, if it lies across the central ray.
+        NaN for a point beside or behind the source.
+        """
+        depth = self.depth_mm(points_mm)
+        shrunk = np.where(depth > 0.0, depth, np.nan)[..., None] / self.source_to_detector_mm
+        return np.asarray(shrunk * (self.detector.row_spacing_mm, self.detector.column_spacing_mm))
 
     def project(self, points_mm: ArrayLike) -> NDArray[np.float64]:
         """Row and column ``(..., 2)`` where LPS points ``(..., 3)`` of the patient appear.
@@ -163,3 +200,25 @@ class CArm:
     def binned(self, factor: int) -> CArm:
         """The same view on a detector whose pixels are taken together."""
         return replace(self, detector=self.detector.binned(factor))
+
+    def facing(self, direction: ArrayLike) -> CArm:
+        """The same C-arm with its detector in this direction (LPS, any length) from the isocentre.
+
+        To look along a needle towards its tip, face the way it came from: ``facing(entry_mm - target_mm)``.
+        """
+        primary, secondary = angles_of(direction)
+        return replace(self, primary_angle_deg=primary, secondary_angle_deg=secondary)
+
+    def about(self, isocentre_mm: ArrayLike) -> CArm:
+        """The same C-arm about another point: what the patient's table was moved for."""
+        return replace(self, isocentre_mm=np.asarray(isocentre_mm, dtype=np.float64))
+
+    def sees(self, points_mm: ArrayLike) -> NDArray[np.bool_]:
+        """Which LPS points ``(..., 3)`` appear on the detector, to the outer edge of its outer pixels."""
+        pixels = self.project(points_mm)
+        with np.errstate(invalid="ignore"):
+            inside = (pixels >= -0.5) & (pixels <= np.asarray(self.detector.shape) - 0.5)
+        return np.asarray(np.all(inside, axis=-1))
+
+    def __str__(self) -> str:
+        return angles_text(self.primary_angle_deg, self.secondary_angle_deg)

@@ -90,7 +90,16 @@ def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
 def commands() -> str:
     """Every command with its usage, what it says of itself and all it takes."""
     with click.Context(main, info_name="trocar", **main.context_settings) as top:
-        return "\n".join(command(name, main.commands[name], top) for name in main.list_commands(top))
+        return "\n".join(command(name, what, top) for name, what in every_command(main))
+
+
+def every_command(group: click.Group, before: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Each command by its name, those of a group under both names, as they are typed."""
+    for name, what in group.commands.items():
+        if isinstance(what, click.Group):
+            yield from every_command(what, f"{before}{name} ")
+        else:
+            yield before + name, what
 
 
 def command(name: str, what: click.Command, top: click.Context) -> str:

@@ -22,6 +22,17 @@ DOCS = Path(__file__).parents[1] / "docs"
 README = DOCS.parent / "README.md"
 
 
+def named(group: click.Group, before: str = "") -> dict[str, click.Command]:
+    """Each command by what is typed, those of a group under both names."""
+    found: dict[str, click.Command] = {}
+    for name, what in group.commands.items():
+        found |= named(what, f"{before}{name} ") if isinstance(what, click.Group) else {before + name: what}
+    return found
+
+
+COMMANDS = named(main)
+
+
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built pages; building them with warnings as errors is the first test."""
@@ -65,8 +76,8 @@ def test_a_planted_request_is_seen(planted: str) -> None:
 @pytest.mark.slow
 def test_every_command_and_option_is_on_the_page(pages: Path) -> None:
     shown = (pages / "command-line.html").read_text(encoding="utf-8")
-    for name, command in main.commands.items():
-        assert f'id="trocar-{name}"' in shown
+    for name, command in COMMANDS.items():
+        assert f'id="trocar-{name.replace(" ", "-")}"' in shown
         assert all(p.opts[-1] in shown for p in options(command))
 
 
@@ -98,9 +109,9 @@ def test_every_name_that_the_package_offers_is_on_the_page(pages: Path) -> None:
     assert {name for name in offered if not re.search(rf'id="trocar\.[\w.]+\.{name}"', shown)} == set()
 
 
-@pytest.mark.parametrize("name", sorted(main.commands))
+@pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_command_says_what_it_does(name: str) -> None:
-    assert untold(main.commands[name]) == []
+    assert untold(COMMANDS[name]) == []
     assert f"trocar {name}" in README.read_text(encoding="utf-8"), f"the README does not name trocar {name}"
 
 
@@ -118,7 +129,9 @@ def misspelt(text: str) -> list[str]:
     wrong = []
     for line in re.findall(r"^trocar (.*?)(?:\s+#.*)?$", text, re.MULTILINE):
         name, *rest = line.split()
-        known = {o for p in options(main.commands[name]) for o in p.opts} if name in main.commands else None
+        if isinstance(main.commands.get(name), click.Group) and rest:
+            name, rest = f"{name} {rest[0]}", rest[1:]
+        known = {o for p in options(COMMANDS[name]) for o in p.opts} if name in COMMANDS else None
         if known is None:
             wrong.append(name)
         else:

@@ -21,7 +21,6 @@ from trocar.guidance.view_quality import in_bone, trueness
 from trocar.guidance.views import (
     DetectorAt,
     Kind,
-    angles_deg,
     down_the_barrel,
     letters,
     oblique,
@@ -107,20 +106,6 @@ class TestDirections:
         assert behind.secondary_angle_deg == pytest.approx(-front.secondary_angle_deg)
         assert (behind.primary_angle_deg - front.primary_angle_deg) % 360.0 == pytest.approx(180.0)
         assert abs(front.primary_angle_deg) < 90.0 < abs(behind.primary_angle_deg)
-
-    @pytest.mark.parametrize(
-        ("ray", "primary", "secondary"),
-        [
-            ((0, -1, 0), 0.0, 0.0),
-            ((1, 0, 0), 90.0, 0.0),
-            ((-1, 0, 0), -90.0, 0.0),
-            ((0, 1, 0), 180.0, 0.0),
-            ((0, -np.cos(0.2), np.sin(0.2)), 0.0, np.degrees(0.2)),
-            ((np.sin(0.3), -np.cos(0.3), 0), np.degrees(0.3), 0.0),
-        ],
-    )
-    def test_angles_are_dicoms(self, ray, primary: float, secondary: float) -> None:
-        assert angles_deg(np.array(ray)) == pytest.approx((primary, secondary))
 
     def test_an_oblique_looks_along_the_pedicle_with_the_endplates_as_in_the_ap(self, crooked) -> None:
         _, vertebra = crooked

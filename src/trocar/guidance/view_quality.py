@@ -9,8 +9,9 @@ import numpy as np
 from trocar.anatomy.vertebra import Vertebra
 from trocar.geometry import Pose, Side, Vector, unit
 from trocar.guidance.carm import AT_REST, CArm
+from trocar.guidance.carm_angles import angles_of
 from trocar.guidance.view_landmarks import Landmarks, Points, Ruler, landmarks_of
-from trocar.guidance.views import Kind, angles_deg, direction_of, lean_deg, turn_words
+from trocar.guidance.views import Kind, direction_of, lean_deg, turn_words
 from trocar.measure import Measure
 
 #: A view counts as true within this turn and tilt, degrees: a foot on the brake holds no less. Our judgement.
@@ -105,14 +106,8 @@ def trueness(
 def in_bone(arm: CArm, displacement: Pose) -> CArm:
     """The same C-arm as the displaced bone meets it: in the CT's coordinates."""
     back = displacement.axes.T
-    primary, secondary = angles_deg(back @ arm.toward_detector)
-    turned = replace(
-        arm,
-        isocentre_mm=displacement.to_local(arm.isocentre_mm),
-        primary_angle_deg=primary,
-        secondary_angle_deg=secondary,
-        roll_deg=0.0,
-    )
+    there = arm.about(displacement.to_local(arm.isocentre_mm))
+    turned = replace(there.facing(back @ arm.toward_detector), roll_deg=0.0)
     wanted, (right, down) = back @ arm.axes[1], turned.axes
     roll = np.degrees(np.arctan2((-1.0 if arm.mirrored else 1.0) * (wanted @ right), wanted @ down))
     return replace(turned, roll_deg=float(roll))
@@ -124,7 +119,7 @@ def _nearer(ray: Vector, axis: Vector) -> Vector:
 
 def _to_add(arm: CArm, wanted: Vector) -> tuple[float, float]:
     """What to add to the primary and the secondary angle so that the central ray runs along ``wanted``."""
-    primary, secondary = angles_deg(wanted)
+    primary, secondary = angles_of(wanted)
     turn = (primary - arm.primary_angle_deg + 180.0) % 360.0 - 180.0
     return turn, secondary - arm.secondary_angle_deg
 

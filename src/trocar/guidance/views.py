@@ -20,13 +20,12 @@ from enum import Enum
 import numpy as np
 
 from trocar.anatomy.vertebra import Vertebra
-from trocar.geometry import LEFT, POSTERIOR, SUPERIOR, Side, Vector, unit
+from trocar.geometry import Side, Vector, unit
 from trocar.guidance.carm import CArm
+from trocar.guidance.carm_edges import side_word
 from trocar.measure import Range
 from trocar.planning.trajectory import Trajectory
 
-#: A component of a direction below this (sine of 15 degrees) gets no letter at the image's edge.
-LETTER_FLOOR = float(np.sin(np.radians(15.0)))
 #: A picture turned by less than this, degrees, is upright to the eye.
 LEVEL_DEG = 0.5
 #: Turn of an oblique view from the true AP.
@@ -157,21 +156,8 @@ def _convergence_deg(vertebra: Vertebra, side: Side) -> float:
 
 
 def _aimed(arm: CArm, isocentre_mm: Vector, ray: Vector) -> CArm:
-    """The arm about a point, its central ray along ``ray`` (unit, from the source to the detector)."""
-    primary, secondary = angles_deg(ray)
-    return replace(
-        arm, isocentre_mm=isocentre_mm, primary_angle_deg=primary, secondary_angle_deg=secondary, roll_deg=0.0
-    )
-
-
-def angles_deg(ray: Vector) -> tuple[float, float]:
-    """Primary and secondary angle of a central ray (LPS, from the source to the detector), degrees.
-
-    The primary lies above -180 and up to 180.
-    """
-    x, y, z = unit(ray)
-    primary = float(np.degrees(np.arctan2(x, -y)))
-    return (primary if primary > -180.0 else 180.0), float(np.degrees(np.arcsin(np.clip(z, -1.0, 1.0))))
+    """The arm about a point, its central ray along ``ray`` (LPS, from the source to the detector)."""
+    return replace(arm.about(isocentre_mm).facing(ray), roll_deg=0.0)
 
 
 def upright(arm: CArm, vertebra: Vertebra) -> CArm:
@@ -191,13 +177,7 @@ def lean_deg(arm: CArm, vertebra: Vertebra) -> float:
 def letters(arm: CArm) -> tuple[str, str, str, str]:
     """What lies at the left, right, top and bottom edge of the image: DICOM's L R, P A, H F, or two of them."""
     right, down = arm.axes
-    return _letters(-right), _letters(right), _letters(-down), _letters(down)
-
-
-def _letters(direction: Vector) -> str:
-    shares = [float(direction @ axis) for axis in (LEFT, POSTERIOR, SUPERIOR)]
-    order = sorted((n for n in range(3) if abs(shares[n]) > LETTER_FLOOR), key=lambda n: -abs(shares[n]))
-    return "".join(("LR", "PA", "HF")[n][0 if shares[n] > 0.0 else 1] for n in order)
+    return side_word(-right), side_word(right), side_word(-down), side_word(down)
 
 
 def position_words(arm: CArm) -> str:

@@ -20,9 +20,9 @@ LETTERS = (("L", "R"), ("P", "A"), ("H", "F"))
 #: A side is named where the edge turns towards it by at least this many degrees.
 NAMED_FROM_DEG = 10.0
 
-#: A word agrees with an edge when its first letter lies within this of it: less than the 54.7 degrees at which three
-#: sides are equally near, so that no edge agrees with two opposite or with three neighbouring sides.
-AGREES_WITHIN_DEG = 54.0
+#: A word agrees with an edge when its first letter lies within this of it: just over the 54.7 degrees at which three
+#: sides are equally near, so that the nearest side always agrees and an opposite one never.
+AGREES_WITHIN_DEG = 55.0
 
 
 def side_word(direction: Vector) -> str:
@@ -38,22 +38,27 @@ def patient_orientation(view: CArm) -> tuple[str, str]:
     return side_word(right), side_word(down)
 
 
+def agrees(view: CArm, words: Sequence[str]) -> bool:
+    """Whether an image of this view can have these words at its right and its lower edge."""
+    least = np.cos(np.radians(AGREES_WITHIN_DEG))
+    return all(_along(word, axis) >= least for word, axis in zip(words, view.axes, strict=True))
+
+
 def shown_as(view: CArm, words: Sequence[str]) -> CArm | None:
     """The view as an image with these words at its edges shows it; None where the angles and the words contradict.
 
-    Tried are the four quarter turns, then the same mirrored. ``words`` may name the nearest side only.
+    Of the four quarter turns, and the same mirrored, that which agrees best. ``words`` may name the nearest side only.
     """
-    for mirrored in (False, True):
-        for roll in (0.0, 90.0, 180.0, -90.0):
-            turned = replace(view, roll_deg=roll, mirrored=mirrored)
-            if all(_agrees(word, axis) for word, axis in zip(words, turned.axes, strict=True)):
-                return turned
-    return None
+    turns = [replace(view, roll_deg=r, mirrored=m) for m in (False, True) for r in (0.0, 90.0, 180.0, -90.0)]
+    possible = [turned for turned in turns if agrees(turned, words)]
+    return max(possible, key=lambda v: sum(map(_along, words, v.axes)), default=None)
 
 
-def _agrees(word: str, direction: Vector) -> bool:
-    for axis, letters in enumerate(LETTERS):
-        if word[:1] in letters and word:
-            sign = 1.0 if word[0] == letters[0] else -1.0
-            return bool(sign * direction[axis] >= np.cos(np.radians(AGREES_WITHIN_DEG)))
-    return False
+def _along(word: str, direction: Vector) -> float:
+    """How far a direction goes to the side that the word's first letter names; -1 for no such side."""
+    for axis, (positive, negative) in enumerate(LETTERS):
+        if word[:1] == positive:
+            return float(direction[axis])
+        if word[:1] == negative:
+            return -float(direction[axis])
+    return -1.0

@@ -24,6 +24,7 @@ from trocar.guidance.carm import AT_REST, CArm
 from trocar.guidance.frames import Frame, Intensity
 from trocar.guidance.rods import Rod, rod_mm
 from trocar.measure import Range
+from trocar.physics.compiled import compiled
 from trocar.physics.xray import line_integrals
 from trocar.volume import Volume
 
@@ -84,12 +85,12 @@ class Shutters:
 class Technique:
     """How an image is taken.
 
-    ``counts`` is the mean number of quanta a pixel detects behind the patient (median over the open field), scatter
-    included, ``scatter`` the ratio of scatter to primary there, ``hardening`` the half distance of the two spectral
-    lines from their mean (0: one energy), ``bone`` a factor on what bone adds to soft tissue. ``blur_px`` is the
-    detector's blur and ``electronic`` its noise, standard deviations in pixels and quanta. ``gain`` is the pixel value
-    of one quantum, ``bits`` the depth of the stored image (None: floating point, unrounded), ``intensity`` what its
-    values mean. Behind the shutters remains ``leakage`` of the open beam's mean.
+    ``counts`` is the mean number of quanta a pixel detects behind the patient (median over the middle of the open
+    field), scatter included, ``scatter`` the ratio of scatter to primary there, ``hardening`` the half distance of the
+    two spectral lines from their mean (0: one energy), ``bone`` a factor on what bone adds to soft tissue. ``blur_px``
+    is the detector's blur and ``electronic`` its noise, standard deviations in pixels and quanta. ``gain`` is the pixel
+    value of one quantum, ``bits`` the depth of the stored image (None: floating point, unrounded), ``intensity`` what
+    its values mean. Behind the shutters remains ``leakage`` of the open beam's mean.
     """
 
     counts: float = 200.0
@@ -210,13 +211,21 @@ def parted(mu: Volume, masks: Sequence[Volume]) -> tuple[Volume, tuple[Volume, .
         own = mask.onto(mu).array.astype(bool)
         if not own.any():
             raise ValueError("a bone that is to be moved has no voxel within the CT.")
-        rim = ndimage.binary_dilation(own, iterations=1) & ~own
-        more = np.where(own, rest - soft, np.where(rim, np.maximum(rest - soft, 0.0), 0.0)).astype(np.float32)
-        rest -= more
-        where = ndimage.find_objects((own | rim).astype(np.uint8))[0]
-        start = [s.start for s in where]
-        parts.append(Volume(more, mu.affine, mu.frame_of_reference, "/mm").crop(start, [s.stop for s in where]))
+        box = _around(own)
+        own, here = own[box], rest[box]
+        rim = ndimage.binary_dilation(own) & ~own
+        more = np.where(own, here - soft, np.where(rim, np.maximum(here - soft, 0.0), 0.0)).astype(np.float32)
+        here -= more
+        affine = mu.affine.copy()
+        affine[:3, 3] = mu.world_mm([s.start for s in box])
+        parts.append(Volume(more, affine, mu.frame_of_reference, "/mm"))
     return Volume(rest, mu.affine, mu.frame_of_reference, "/mm"), tuple(parts)
+
+
+def _around(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
+    """The box of a mask with one voxel more on every side, within the grid."""
+    found = ndimage.find_objects(mask.view(np.uint8))[0]
+    return tuple(slice(max(s.start - 1, 0), min(s.stop + 1, n)) for s, n in zip(found, mask.shape, strict=True))
 
 
 def primary(met: Image, technique: Technique) -> Image:
@@ -228,9 +237,14 @@ def primary(met: Image, technique: Technique) -> Image:
 
 
 def open_counts(met: Image, technique: Technique) -> float:
-    """Quanta per pixel without a patient that make ``technique.counts`` behind one: the automatic exposure's answer."""
-    field_of_view = primary(met[technique.shutters.opening(met.shape)], technique)
-    return technique.counts / (float(np.median(field_of_view)) * (1.0 + technique.scatter))
+    """Quanta per pixel without a patient that make ``technique.counts`` behind one: the automatic exposure's answer.
+
+    It looks at the middle half of the open rows and columns, as a C-arm's measuring field does.
+    """
+    part = met[technique.shutters.opening(met.shape)]
+    r, c = part.shape[0] // 4, part.shape[1] // 4
+    passed = primary(part[r : part.shape[0] - r, c : part.shape[1] - c], technique)
+    return technique.counts / (float(np.median(passed)) * (1.0 + technique.scatter))
 
 
 def counts(met: Image, view: CArm, technique: Technique, unattenuated: float) -> Image:
@@ -250,18 +264,8 @@ def scattered(passed: Image, view: CArm) -> Image:
     ones = [np.diff(np.append(e, n)) for e, n in zip(edges, passed.shape, strict=True)]
     sigma = [SCATTER_MM / (s * b) for s, b in zip(sizes, bins, strict=True)]
     coarse = ndimage.gaussian_filter(sums / np.outer(*ones).astype(np.float32), sigma, mode="nearest")
-    at = [np.clip((np.arange(n) - 0.5 * (b - 1)) / b, 0, None) for n, b in zip(passed.shape, bins, strict=True)]
-    return _between(coarse.astype(np.float32), at[0].astype(np.float32), at[1].astype(np.float32))
-
-
-def _between(coarse: Image, rows: Image, columns: Image) -> Image:
-    """A coarse image at fractional rows and columns, bilinear, each axis on its own."""
-    for axis, at in enumerate((rows, columns)):
-        low = np.minimum(at.astype(int), max(coarse.shape[axis] - 2, 0))
-        share = np.expand_dims(np.clip(at - low, 0.0, 1.0), 1 - axis)
-        high = np.minimum(low + 1, coarse.shape[axis] - 1)
-        coarse = np.take(coarse, low, axis) * (1 - share) + np.take(coarse, high, axis) * share
-    return coarse
+    at = [np.clip((np.arange(n) - 0.5 * (b - 1)) / b, 0.0, None) for n, b in zip(passed.shape, bins, strict=True)]
+    return _between(coarse, at[0], at[1])
 
 
 def shuttered(passed: Image, technique: Technique) -> Image:
@@ -285,8 +289,7 @@ def recorded(mean: Image, technique: Technique, rng: np.random.Generator | None 
     if rng is not None:
         image = image + np.sqrt(image) * rng.standard_normal(image.shape, dtype=np.float32)
     if technique.blur_px > 0.0:
-        for axis in (0, 1):
-            image = ndimage.correlate1d(image, blur_weights(technique), axis, output=np.float32, mode="nearest")
+        image = _blurred(image, blur_weights(technique).astype(np.float32))
     if rng is not None and technique.electronic > 0.0:
         image = image + np.float32(technique.electronic) * rng.standard_normal(image.shape, dtype=np.float32)
     return stored(image, technique)
@@ -329,3 +332,45 @@ def inverted_untold(frame: Frame) -> Frame:
     image: NDArray[Any] = frame.image
     top = image.max() if image.dtype == np.float32 else np.iinfo(image.dtype).max
     return replace(frame, image=(top - image).astype(image.dtype))
+
+
+@compiled
+def _between(coarse, rows, columns):  # type: ignore[no-untyped-def]
+    """A coarse image at fractional rows and columns, bilinear."""
+    out = np.empty((len(rows), len(columns)), np.float32)
+    last_row, last_column = coarse.shape[0] - 1, coarse.shape[1] - 1
+    line = np.empty(coarse.shape[1], np.float32)
+    for r in range(len(rows)):
+        low = min(int(rows[r]), last_row)
+        high, share = min(low + 1, last_row), np.float32(rows[r] - low)
+        for c in range(coarse.shape[1]):
+            line[c] = coarse[low, c] + share * (coarse[high, c] - coarse[low, c])
+        for c in range(len(columns)):
+            at = min(int(columns[c]), last_column)
+            out[r, c] = line[at] + np.float32(columns[c] - at) * (line[min(at + 1, last_column)] - line[at])
+    return out
+
+
+@compiled
+def _blurred(image, weights):  # type: ignore[no-untyped-def]
+    """Correlated with the weights along rows and columns; beyond the border the border goes on."""
+    rows, columns = image.shape
+    reach = len(weights) // 2
+    down, out = np.empty_like(image), np.empty_like(image)
+    wide = np.empty(columns + 2 * reach, np.float32)
+    for r in range(rows):
+        into = down[r]
+        into[:] = 0.0
+        for n in range(len(weights)):
+            row = image[min(max(r + n - reach, 0), rows - 1)]
+            for c in range(columns):
+                into[c] += weights[n] * row[c]
+    for r in range(rows):
+        wide[:reach], wide[columns + reach :] = down[r, 0], down[r, columns - 1]
+        wide[reach : columns + reach] = down[r]
+        into = out[r]
+        into[:] = 0.0
+        for n in range(len(weights)):
+            for c in range(columns):
+                into[c] += weights[n] * wide[c + n]
+    return out

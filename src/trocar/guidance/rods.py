@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trocar.geometry import Line, Vector, frozen, unit
 from trocar.guidance.carm import CArm
+from trocar.physics.compiled import compiled
 from trocar.planning.instrument import Needle
 from trocar.planning.trajectory import Trajectory
 
 #: Iron at 60 keV, 1.205 cm2/g (Hubbell & Seltzer, NISTIR 5632, 1995) times 7.87 g/cm3, per mm; steel is near it.
 STEEL_PER_MM = 0.948
-#: A ray this near to parallel to the axis (squared sine) is taken as parallel.
-_PARALLEL = 1e-18
+#: A ray nearer than this to parallel to the axis (squared sine), or to square to it (cosine), counts as this near.
+_PARALLEL, _ACROSS = 1e-18, 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,29 +57,37 @@ class Rod:
         """From end to end."""
         return float(np.linalg.norm(self.tip_mm - self.start_mm))
 
+    def filled(self, per_mm: float) -> Rod:
+        """What fills its bore, as a rod of its own."""
+        return replace(self, outer_diameter_mm=self.bore_mm, bore_mm=0.0, per_mm=per_mm)
+
     def displaced(self, by_mm: Vector) -> Rod:
         """The same elsewhere."""
         by = np.asarray(by_mm)
-        return Rod(self.start_mm + by, self.tip_mm + by, self.outer_diameter_mm, self.bore_mm, self.per_mm)
+        return replace(self, start_mm=self.start_mm + by, tip_mm=self.tip_mm + by)
 
 
 def rod_mm(rod: Rod, view: CArm) -> NDArray[np.float32]:
-    """Length of steel along each ray, ``[row, column]``, mm; a rod from behind the source is refused.
+    """Length of steel along each ray, ``[row, column]``, mm; a rod that reaches behind the source is refused.
 
     Exact at each pixel's centre: nothing is averaged over a pixel.
     """
     out = np.zeros(view.detector.shape, dtype=np.float32)
+    add_rod(out, rod, view, 1.0)
+    return out
+
+
+def add_rod(image: NDArray[np.float32], rod: Rod, view: CArm, weight: float) -> None:
+    """Add ``weight`` times the length of steel to an image of this view, in place, where the rod's shadow falls."""
     rows, columns = shadow(rod, view)
     if rows.start >= rows.stop or columns.start >= columns.stop:
-        return out
-    r, c = np.meshgrid(np.arange(rows.start, rows.stop), np.arange(columns.start, columns.stop), indexing="ij")
-    rays = view.on_detector_mm(np.stack((r, c), axis=-1)) - view.source_mm
-    rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
-    steel = _chord(rod, 0.5 * rod.outer_diameter_mm, view.source_mm, rays)
-    if rod.bore_mm > 0.0:
-        steel -= _chord(rod, 0.5 * rod.bore_mm, view.source_mm, rays)
-    out[rows, columns] = steel
-    return out
+        return
+    corner, below, beside = view.on_detector_mm([[0, 0], [1, 0], [0, 1]]) - view.source_mm
+    box = np.array((rows.start, rows.stop, columns.start, columns.stop))
+    start = view.source_mm - rod.start_mm
+    radii = 0.5 * np.array((rod.outer_diameter_mm, rod.bore_mm))
+    rays = (corner, below - corner, beside - corner)
+    _add(image, weight, box, start, *rays, rod.axis.direction, rod.length_mm, radii)
 
 
 def shadow(rod: Rod, view: CArm) -> tuple[slice, slice]:
@@ -100,22 +109,34 @@ def shadow(rod: Rod, view: CArm) -> tuple[slice, slice]:
     return slice(int(r0), int(r1)), slice(int(c0), int(c1))
 
 
-def _chord(rod: Rod, radius_mm: float, source_mm: Vector, rays: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Length of each ray (unit vectors) in a solid cylinder with flat ends."""
-    axis = rod.axis.direction
-    start = source_mm - rod.start_mm
-    along, start_along = rays @ axis, float(start @ axis)
-    across, start_across = rays - along[..., None] * axis, start - start_along * axis
-    square = np.sum(across * across, axis=-1)
-    parallel = square < _PARALLEL
-    nearest = -(across @ start_across) / np.where(parallel, 1.0, square)
-    away = start_across + nearest[..., None] * across
-    half = np.sqrt(np.maximum(radius_mm**2 - np.sum(away * away, axis=-1), 0.0) / np.where(parallel, 1.0, square))
-    endless = np.where(float(start_across @ start_across) < radius_mm**2, np.inf, 0.0)
-    half = np.where(parallel, endless, half)
-    # between the two end planes
-    slow = np.where(np.abs(along) < 1e-12, 1e-12, along)
-    t0, t1 = -start_along / slow, (rod.length_mm - start_along) / slow
-    low = np.maximum(nearest - half, np.minimum(t0, t1))
-    high = np.minimum(nearest + half, np.maximum(t0, t1))
-    return np.maximum(high - low, 0.0)
+@compiled
+def _add(image, weight, box, start, corner, down, right, axis, length, radii):  # type: ignore[no-untyped-def]
+    """For each pixel in ``box`` the chord of its ray in a tube whose hub is the origin; ``start`` is the source."""
+    start_along = start[0] * axis[0] + start[1] * axis[1] + start[2] * axis[2]
+    m0, m1, m2 = start[0] - start_along * axis[0], start[1] - start_along * axis[1], start[2] - start_along * axis[2]
+    for r in range(box[0], box[1]):
+        for c in range(box[2], box[3]):
+            d0 = corner[0] + r * down[0] + c * right[0]
+            d1 = corner[1] + r * down[1] + c * right[1]
+            d2 = corner[2] + r * down[2] + c * right[2]
+            far = np.sqrt(d0 * d0 + d1 * d1 + d2 * d2)
+            d0, d1, d2 = d0 / far, d1 / far, d2 / far
+            along = d0 * axis[0] + d1 * axis[1] + d2 * axis[2]
+            p0, p1, p2 = d0 - along * axis[0], d1 - along * axis[1], d2 - along * axis[2]
+            square = p0 * p0 + p1 * p1 + p2 * p2
+            # how far along the ray the axis is nearest, and how near it is
+            nearest = -(p0 * m0 + p1 * m1 + p2 * m2) / max(square, _PARALLEL)
+            a0, a1, a2 = m0 + nearest * p0, m1 + nearest * p1, m2 + nearest * p2
+            away = a0 * a0 + a1 * a1 + a2 * a2
+            if away >= radii[0] * radii[0]:
+                continue
+            slow = along if abs(along) > _ACROSS else _ACROSS
+            t0, t1 = -start_along / slow, (length - start_along) / slow
+            low, high = min(t0, t1), max(t0, t1)
+            steel = 0.0
+            for n in range(2):
+                if away < radii[n] * radii[n]:
+                    half = np.sqrt((radii[n] * radii[n] - away) / max(square, _PARALLEL))
+                    inside = max(0.0, min(nearest + half, high) - max(nearest - half, low))
+                    steel += inside if n == 0 else -inside
+            image[r, c] += weight * steel

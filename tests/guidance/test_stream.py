@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from trocar.guidance.frames import Alarm, AlarmKind, Event, Frame, Reading
+from trocar.guidance.live import steady_clock
 from trocar.guidance.mailbox import Mailbox, weight
-from trocar.guidance.stream import checked, merged, played, pumped, steady_clock, timed
+from trocar.guidance.stream import checked, merged, played, pumped, timed
 from trocar.guidance.watchdog import Rules
 
 

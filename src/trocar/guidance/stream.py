@@ -16,23 +16,15 @@ from __future__ import annotations
 
 import heapq
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from trocar.guidance.frames import Alarm, Event, Stamped
+from trocar.guidance.live import Clock, Feeder
 from trocar.guidance.mailbox import POLL_S, Mailbox
 from trocar.guidance.watchdog import Rules, Watch
 
-#: A clock: seconds, from anywhere, never backwards.
-Clock = Callable[[], float]
 #: How long the end of a pump waits for a source that does not answer, s.
 LEAVE_S = 1.0
-
-
-def steady_clock() -> Clock:
-    """A clock that agrees with the wall's now and is never set: seconds since 1970."""
-    began = time.time() - time.monotonic()
-    return lambda: began + time.monotonic()
 
 
 def timed(source: Iterable[Stamped | None], clock: Clock) -> Iterator[Event]:
@@ -57,49 +49,33 @@ def pumped(*sources: Iterable[Stamped], clock: Clock, poll_s: float = POLL_S) ->
     sources have ended; a source that is stuck when the reader leaves is left to itself (its thread is a daemon).
     """
     mailbox = Mailbox(clock)
-    pumps = [_Pump(source, mailbox) for source in sources]
-    for pump in pumps:
-        pump.others = pumps
-        pump.start()
+    feeders: list[Feeder] = []
+
+    def carry(source: Iterable[Stamped]) -> Callable[[threading.Event], None]:
+        def run(stop: threading.Event) -> None:
+            for item in source:
+                if stop.is_set():
+                    return
+                mailbox.put(item)
+
+        return run
+
+    def ended(feeder: Feeder) -> None:
+        if feeder.error is not None or all(other.over.is_set() for other in feeders):
+            mailbox.end()
+
+    feeders += [Feeder(carry(source), ended) for source in sources]
+    for feeder in feeders:
+        feeder.start()
     try:
         yield from mailbox.events(poll_s)
-        for pump in pumps:
-            if pump.error is not None:
-                raise pump.error
+        for feeder in feeders:
+            feeder.check()
     finally:
-        for pump in pumps:
-            pump.stopped.set()
-        for pump in pumps:
-            pump.join(LEAVE_S)
-
-
-class _Pump(threading.Thread):
-    """Carries one source's items to the mailbox; ``error`` is what the source died of."""
-
-    def __init__(self, source: Iterable[Stamped], mailbox: Mailbox) -> None:
-        super().__init__(daemon=True)
-        self._source, self._mailbox = source, mailbox
-        self.others: list[_Pump] = []
-        self.stopped = threading.Event()
-        self.ended = threading.Event()
-        self.error: BaseException | None = None
-
-    def run(self) -> None:
-        with self:
-            for item in self._source:
-                if self.stopped.is_set():
-                    return
-                self._mailbox.put(item)
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
-        self.error = error
-        self.ended.set()
-        if error is not None or all(other.ended.is_set() for other in self.others):
-            self._mailbox.end()
-        return True  # it is raised where the events are read
+        for feeder in feeders:
+            feeder.stop.set()
+        for feeder in feeders:
+            feeder.join(LEAVE_S)
 
 
 def checked(

@@ -2,9 +2,9 @@
 
 The length of cement along a ray, summed over the detector, is the volume times the square of the magnification over
 the cosine of the ray's angle to the central ray: a cube of ``v`` mm3 at depth ``z`` on a detector at distance ``D``
-with pixels of ``a`` mm2 adds ``v (D / z)^2 / (a cos)`` to the sum over its pixels. It is spread over them by a tent that
-falls to nothing one magnified cube's edge away: side by side tents add up to a flat field, sums are exact, and outlines
-are soft by half a cube.
+with pixels of ``a`` mm2 adds ``v (D / z)^2 / (a cos)`` to the sum over its pixels. It is spread over them by a tent
+that falls to nothing one magnified cube's edge away: side by side tents add up to a flat field, sums are exact, and
+outlines are soft by half a cube.
 """
 
 from __future__ import annotations

@@ -88,9 +88,10 @@ class Technique:
     ``counts`` is the mean number of quanta a pixel detects behind the patient (median over the middle of the open
     field), scatter included, ``scatter`` the ratio of scatter to primary there, ``hardening`` the half distance of the
     two spectral lines from their mean (0: one energy), ``bone`` a factor on what bone adds to soft tissue. ``blur_px``
-    is the detector's blur and ``electronic`` its noise, standard deviations in pixels and quanta. ``gain`` is the pixel
-    value of one quantum, ``bits`` the depth of the stored image (None: floating point, unrounded), ``intensity`` what
-    its values mean. Behind the shutters remains ``leakage`` of the open beam's mean.
+    is the detector's blur, ``quantum`` a factor on quantum noise (0: none) and ``electronic`` the detector's own,
+    standard deviations in pixels and quanta. ``gain`` is the pixel value of one quantum, ``bits`` the depth of the
+    stored image (None: floating point, unrounded), ``intensity`` what its values mean. Behind the shutters remains
+    ``leakage`` of the open beam's mean.
     """
 
     counts: float = 200.0
@@ -98,6 +99,7 @@ class Technique:
     hardening: float = 0.12
     bone: float = 1.0
     blur_px: float = 0.7
+    quantum: float = 1.0
     electronic: float = 3.0
     gain: float = 8.0
     bits: int | None = 16
@@ -111,6 +113,7 @@ class Technique:
         Range(0.0, 0.5).check("hardening", self.hardening, "a technique")
         Range(0.1, 5.0).check("bone", self.bone, "a technique")
         Range(0.0, 10.0, "px").check("blur_px", self.blur_px, "a technique")
+        Range(0.0, 10.0).check("quantum", self.quantum, "a technique")
         Range(0.0, 1e4).check("electronic", self.electronic, "a technique")
         Range(1e-6, 1e6).check("gain", self.gain, "a technique")
         Range(0.0, 1.0).check("leakage", self.leakage, "a technique")
@@ -119,7 +122,17 @@ class Technique:
 
 
 #: Neither noise nor anything else between the line integral and the pixel but Beer's law: for tests.
-IDEAL = Technique(counts=1.0, scatter=0.0, hardening=0.0, blur_px=0.0, electronic=0.0, gain=1.0, bits=None, leakage=0.0)
+IDEAL = Technique(
+    counts=1.0,
+    scatter=0.0,
+    hardening=0.0,
+    blur_px=0.0,
+    quantum=0.0,
+    electronic=0.0,
+    gain=1.0,
+    bits=None,
+    leakage=0.0,
+)
 
 
 def attenuation(ct: Volume, technique: Technique | None = None) -> Volume:
@@ -283,11 +296,13 @@ def recorded(mean: Image, technique: Technique, rng: np.random.Generator | None 
 
     Quanta scatter about their mean as Poisson's law has it (by a Gaussian of the same variance), then the detector
     blurs signal and noise alike, and its electronics add noise that is white. Variance of a flat field, in quanta:
-    ``mean * blur_share(technique) + electronic**2``.
+    ``quantum**2 * mean * blur_share(technique) + electronic**2``.
     """
     image: NDArray[Any] = mean
-    if rng is not None:
-        image = image + np.sqrt(image) * rng.standard_normal(image.shape, dtype=np.float32)
+    if rng is not None and technique.quantum > 0.0:
+        image = image + np.float32(technique.quantum) * np.sqrt(image) * rng.standard_normal(
+            image.shape, dtype=np.float32
+        )
     if technique.blur_px > 0.0:
         image = _blurred(image, blur_weights(technique).astype(np.float32))
     if rng is not None and technique.electronic > 0.0:

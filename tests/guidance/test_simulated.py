@@ -1,0 +1,370 @@
+"""Simulated fluoroscopy: what is in the image is where and as much as the truth says, and always the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from trocar.errors import ImageError, SimulationError
+from trocar.geometry import Pose, Side
+from trocar.guidance.breathing import Breathing, shifted
+from trocar.guidance.carm import CArm
+from trocar.guidance.cement_inside import blob
+from trocar.guidance.cement_shadow import Shadow
+from trocar.guidance.exposure import CEMENT_PER_MM, IDEAL, Shutters, Technique, soft_per_mm
+from trocar.guidance.growth import Course
+from trocar.guidance.rods import rod_mm
+from trocar.guidance.scene import Layers, add_shifted
+from trocar.guidance.script import (
+    Advance,
+    Collimation,
+    Exposure,
+    Injecting,
+    Leak,
+    Pan,
+    Script,
+    drawn,
+)
+from trocar.guidance.simulated import Fluoroscopy, shapes, simulate_fluoroscopy
+from trocar.guidance.truth import LEAST_MM, reach_of
+from trocar.injection.routes import Route
+from trocar.volume import Volume
+
+from .simulated_cases import DETECTOR, layers, near, path, scene
+
+STILL = Breathing(depth_mm=0.0)
+QUICK = Injecting(0.2, 60.0, 1.5)
+
+
+def script(leaks: Sequence[Leak] = (), **more: object) -> Script:
+    given = {"duration_s": 2.0, "breathing": STILL, "injecting": QUICK, "leaks": tuple(leaks)} | more
+    return Script(**given)
+
+
+def exponents(film: Fluoroscopy, number: int) -> NDArray[np.float32]:
+    """What the beam meets in one frame of an ideal film whose exposure does not change, up to a constant."""
+    return -np.log(list(film)[number].image)
+
+
+@cache
+def leaking(primary_deg: float = 0.0) -> Fluoroscopy:
+    plot = script([Leak(Route.LATERAL, 0.1, 0.6, 0.7, Side.LEFT)])
+    return simulate_fluoroscopy(layers(primary_deg), plot, IDEAL, 3, path=path(), source=f"{primary_deg:g}")
+
+
+# cement: volume, place, truth
+
+
+def test_a_blobs_shadow_adds_up_to_its_volume() -> None:
+    """Sum of thickness times area of a pixel over the square of the magnification is the volume."""
+    view = CArm(scene().centre_mm, 25.0, 10.0, detector=DETECTOR)
+    course = blob(near(), 2.0, np.random.default_rng(0), path().target_mm)
+    image = np.zeros(DETECTOR.shape, np.float32)
+    Shadow.of(course, view).add(image, 0, len(course.each_ml))
+    depth = (course.points_mm - view.source_mm) @ view.toward_detector
+    scale = view.source_to_detector_mm / depth
+    cosine = depth / np.linalg.norm(course.points_mm - view.source_mm, axis=1)
+    expected = (course.each_ml * scale**2 / cosine).sum() * 1000.0
+    assert image.sum(dtype=float) * 1.2**2 == pytest.approx(expected, rel=1e-5)
+    # with one magnification for all of it: a body is 3 cm deep at 62 cm from the source
+    assert image.sum(dtype=float) * 1.2**2 / view.magnification**2 == pytest.approx(2000.0, rel=0.03)
+
+
+def test_a_balls_shadow_is_that_of_a_ball() -> None:
+    """Against the closed form 2 sqrt(r2 - d2): within a cube's edge everywhere, on average within 3 % of the middle."""
+    grid = Volume(np.zeros((41, 41, 41), bool), np.diag((0.5, 0.5, 0.5, 1.0)), unit="mask")
+    where = grid.world_mm(np.argwhere(~grid.array))
+    centre, radius = np.array((10.0, 10.0, 10.0)), 7.0
+    inside = where[np.linalg.norm(where - centre, axis=1) <= radius]
+    course = Course(inside, np.full(len(inside), 0.125e-3), 0.5)
+    view = CArm(centre, 90.0, detector=replace(DETECTOR, row_spacing_mm=0.3, column_spacing_mm=0.3))
+    image = np.zeros(DETECTOR.shape, np.float32)
+    Shadow.of(course, view).add(image, 0, len(inside))
+    pixels = np.stack(np.meshgrid(*[np.arange(n) for n in DETECTOR.shape], indexing="ij"), axis=-1)
+    rays = view.on_detector_mm(pixels) - view.source_mm
+    rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
+    off = np.linalg.norm(np.cross(centre - view.source_mm, rays), axis=-1)
+    exact = 2.0 * np.sqrt(np.maximum(radius**2 - off**2, 0.0))
+    smooth = off < radius - 1.5
+    assert np.abs(image - exact)[smooth].max() < 0.9  # a cube and a half along the ray
+    assert np.abs(image - exact)[smooth].mean() < 0.03 * 2.0 * radius
+    assert not image[off > radius + 1.0].any()
+
+
+@pytest.mark.parametrize("primary_deg", [0.0, 90.0])
+def test_the_cement_in_the_image_is_the_cement_of_the_truth(primary_deg: float) -> None:
+    film = leaking(primary_deg)
+    last = len(film) - 1
+    more = exponents(film, last) - exponents(film, 0)
+    truth = film.truth.frames[last]
+    assert truth.injected_ml == pytest.approx(1.5)
+    assert truth.leaked_ml[0] == pytest.approx(0.6, rel=1e-6)
+    area = (1.2 / film.view.magnification) ** 2 / 1000.0
+    found_ml = (more - np.median(more)).sum(dtype=float) / (CEMENT_PER_MM - soft_per_mm()) * area
+    # parallax over the body's depth, and cubes that are not yet full
+    assert found_ml == pytest.approx(1.5, rel=0.05)
+
+
+def test_a_leak_on_the_left_appears_on_the_right_of_an_image_seen_from_the_front() -> None:
+    film = leaking()
+    mask = film.truth.leak_mask(Route.LATERAL, len(film) - 1)
+    body = film.truth.body_mask(0)
+    assert mask.any()
+    assert np.nonzero(mask)[1].mean() > np.nonzero(body)[1].mean() + 5.0
+    behind = simulate_fluoroscopy(layers(180.0), film.script, IDEAL, 3, path=path())
+    assert np.nonzero(behind.truth.leak_mask(Route.LATERAL, len(film) - 1))[1].mean() < np.nonzero(body)[1].mean() - 5.0
+
+
+def test_the_mirrored_patient_gives_the_mirrored_image() -> None:
+    centre = scene().centre_mm * np.array((-1.0, 1.0, 1.0))
+    one = layers(0.0).exponents(layers(0.0).spine, layers(0.0).view, np.zeros(3), np.zeros(3))
+    view = CArm(centre, detector=DETECTOR)
+    other_layers = Layers.of(scene(True), view, binning=1)
+    other = other_layers.exponents(other_layers.spine, view, np.zeros(3), np.zeros(3))
+    difference = np.abs(one - other[:, ::-1])
+    # masks are read from the labels anew: a voxel here and there falls to the other part
+    assert np.median(difference) < 1e-3
+    assert np.percentile(difference, 99.0) < 0.02 * one.max()
+
+
+def test_masks_grow_and_lie_where_cement_is() -> None:
+    film = leaking()
+    truth, last = film.truth, len(film) - 1
+    areas = [truth.leak_mask(Route.LATERAL, n).sum() for n in range(len(film))]
+    assert areas[0] == 0
+    assert areas[-1] > 50
+    assert np.all(np.diff(areas) >= 0)
+    more = (exponents(film, last) - exponents(film, 0)) / (CEMENT_PER_MM - soft_per_mm())
+    inside_mask = truth.leak_mask(Route.LATERAL, last)
+    assert (more - np.median(more))[inside_mask].min() > 0.6 * LEAST_MM
+
+
+def test_the_onset_is_the_first_frame_at_which_the_shadow_reaches_so_far() -> None:
+    truth = leaking().truth
+    onset = truth.onset(Route.LATERAL, 2.0)
+    assert onset is not None
+    reach = [f.reach_mm[0] for f in truth.frames]
+    assert reach[onset] >= 2.0 > reach[onset - 1]
+    # measured anew from the masks of that frame
+    pixel = 1.2 / truth.view.magnification
+    off = ndimage.distance_transform_edt(~truth.body_mask(onset)) * pixel
+    assert off[truth.leak_mask(Route.LATERAL, onset)].max() == pytest.approx(reach[onset], abs=0.05)
+    assert truth.onset(Route.LATERAL, 50.0) is None
+
+
+def test_reach_counts_a_pixel_from_its_frame_on() -> None:
+    seen = np.array([[0, 2], [7, np.iinfo(np.int32).max]], np.int32)
+    off = np.array([[1.0, 3.0], [9.0, 20.0]])
+    np.testing.assert_array_equal(reach_of(seen, off, 4), (1.0, 1.0, 3.0, 3.0))
+
+
+# what moves
+
+
+def test_the_needles_tip_is_where_the_truth_projects_it() -> None:
+    """Steel ends at the projected tip, to a tenth of a pixel, while it breathes, is pushed and the table moves."""
+    plot = script(
+        injecting=None,
+        breathing=Breathing(3.0, 2.0),
+        pans=(Pan(0.2, 1.0, (6.0, 0.0, -5.0)),),
+        advance=Advance(0.1, 1.5, 8.0, 0.0, (1.0, 0.0, 1.0)),
+    )
+    film = simulate_fluoroscopy(layers(90.0), plot, IDEAL, 1, path=path())
+    for number in (0, 11, 29):
+        truth = film.truth.frames[number]
+        view = film.truth.view_at(number)
+        (rod,) = film._rods(number)
+        np.testing.assert_allclose(rod.tip_mm, truth.tip_mm, atol=1e-9)
+        fine = replace(view, detector=replace(DETECTOR, row_spacing_mm=0.1, column_spacing_mm=0.1, rows=1500))
+        moved = replace(fine, isocentre_mm=view.isocentre_mm + (truth.tip_mm - view.isocentre_mm))
+        # about its axis, at the very tip, there is steel behind and none before
+        steel = rod_mm(rod, moved)
+        back, front = (moved.project(truth.tip_mm + s * 0.05 * truth.direction) for s in (-1.0, 1.0))
+        assert ndimage.map_coordinates(steel, back[:, None], order=1)[0] > 1.0
+        assert ndimage.map_coordinates(steel, front[:, None], order=0)[0] < 1.5
+        tip_px = film.truth.view_at(number).project(truth.tip_mm)
+        assert np.all((tip_px > 0.0) & (tip_px < 256.0))
+
+
+@pytest.mark.parametrize(
+    ("primary_deg", "pan_mm", "tolerance_mm"), [(0.0, 0.0, 0.1), (90.0, 0.0, 0.1), (0.0, 10.0, 0.4), (90.0, 10.0, 0.4)]
+)
+def test_a_shifted_shadow_is_near_the_vertebra_projected_anew(
+    primary_deg: float, pan_mm: float, tolerance_mm: float
+) -> None:
+    """Breathing of 3 mm without and with 10 mm of table: how far every corner of the body is from its shifted shadow.
+
+    The body alone; a transverse process is farther from the middle than a corner of the body is.
+    """
+    view, centre = layers(primary_deg).view, scene().centre_mm
+    away = np.array((0.0, 1.2, -3.0))
+    seen = replace(view, isocentre_mm=view.isocentre_mm + pan_mm * np.array((0.6, 0.0, -0.8)))
+    corners = near().frame.to_world(np.stack(np.meshgrid(*near().extent_mm), axis=-1).reshape(-1, 3))
+    shift = layers(primary_deg).shift_px(away, centre, seen)
+    off_px = seen.project(corners + away) - (view.project(corners) + shift)
+    off_mm = np.linalg.norm(off_px, axis=1) * DETECTOR.row_spacing_mm / view.magnification
+    assert 0.0 < off_mm.max() < tolerance_mm
+
+
+def test_shifts_are_exact_for_whole_pixels_and_bilinear_between() -> None:
+    layer = np.random.default_rng(0).random((30, 32)).astype(np.float32)
+    out = np.zeros((20, 22), np.float32)
+    add_shifted(out, layer, 5, np.array((2.0, -3.0)))
+    assert np.array_equal(out, layer[3:23, 8:30])
+    ramp = np.add.outer(np.arange(30.0), 2.0 * np.arange(32.0)).astype(np.float32)
+    out[:] = 0.0
+    add_shifted(out, ramp, 5, np.array((0.25, 0.5)))
+    np.testing.assert_allclose(out, ramp[5:25, 5:27] - 0.25 - 1.0, atol=1e-4)
+    with pytest.raises(ValueError, match="more than the layer's margin"):
+        add_shifted(out, layer, 5, np.array((6.0, 0.0)))
+
+
+def test_breathing_keeps_its_depth_and_direction() -> None:
+    breath = Breathing(3.0, 4.0, uneven=0.0)
+    times = np.linspace(0.0, 20.0, 2001)
+    moved = breath.spine_mm(times)
+    assert np.ptp(moved[:, 2]) == pytest.approx(3.0, rel=1e-4)
+    assert moved[:, 2].max() <= 0.0  # inspiration leads to the feet
+    assert np.ptp(moved[:, 1]) == pytest.approx(1.2, rel=1e-4)
+    assert breath.inspired(np.array([2.0]))[0] == pytest.approx(1.0)
+    assert np.abs(np.diff(moved[:, 2])).max() < 0.1  # no jump from breath to breath
+    uneven = Breathing(3.0, 4.0, uneven=0.2, phase=0.3).inspired(times)
+    assert np.abs(np.diff(uneven)).max() < 0.05
+    assert Breathing(depth_mm=0.0).spine_mm(times).any() == np.False_
+
+
+def test_organs_move_farther_than_the_spine() -> None:
+    made = layers(0.0)
+    rest = made.exponents(made.spine, made.view, np.zeros(3), np.zeros(3))
+    organs = made.exponents(made.spine, made.view, np.zeros(3), np.array((0.0, 0.0, -15.0)))
+    # nothing but what lies in front of the spine moved: the bone's own layer is the same
+    assert np.abs(rest - organs).max() > 0.05
+    assert np.array_equal(made.exponents(made.spine, made.view, np.zeros(3), np.zeros(3)), rest)
+
+
+# what the script does
+
+
+def test_an_exposure_jump_changes_signal_and_noise_as_dose_and_gain_do() -> None:
+    plot = script(injecting=None, exposures=(Exposure(1.0, dose=2.0, gain=0.5),))
+    technique = Technique(bits=None, electronic=0.0)
+    frames = [f.image for f in simulate_fluoroscopy(layers(), plot, technique, 4)]
+    before, after = frames[5], frames[20]
+    middle = np.s_[100:150, 100:150]
+    assert after[middle].mean() / before[middle].mean() == pytest.approx(1.0, abs=0.01)
+    noise = [np.std(b[middle] - a[middle]) for a, b in ((frames[5], frames[6]), (frames[20], frames[21]))]
+    # twice the dose at half the gain: noise by the root of two less
+    assert noise[1] / noise[0] == pytest.approx(np.sqrt(0.5), rel=0.06)
+
+
+def test_collimation_closes_and_a_pan_moves_the_patient() -> None:
+    plot = script(
+        injecting=None,
+        collimations=(Collimation(1.0, Shutters.closing(0.5)),),
+        pans=(Pan(0.0, 0.5, (10.0, 0.0, 0.0)),),
+    )
+    film = simulate_fluoroscopy(layers(), plot, Technique(bits=None), 4, path=path())
+    frames = list(film)
+    assert frames[20].image[10, 10] < 0.1 * np.median(frames[20].image[100:150, 100:150])
+    assert frames[2].image[10, 10] > frames[20].image[10, 10]
+    # the arm looks 10 mm farther to the patient's left, so that the vertebra goes to the image's left
+    np.testing.assert_allclose(film.truth.shift_px(12), (0.0, -10.0 * film.view.magnification / 1.2), atol=0.1)
+    assert frames[12].view is film.view  # the C-arm does not know
+
+
+def test_the_same_seed_gives_the_same_film_and_another_other_noise() -> None:
+    plot = replace(script([Leak(Route.DISC, 0.1, 0.2)]), duration_s=0.3)
+    one, again, other = (
+        [f.image for f in simulate_fluoroscopy(layers(), plot, seed=s, path=path())] for s in (7, 7, 8)
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(one, again, strict=True))
+    assert not np.array_equal(one[0], other[0])
+    film = simulate_fluoroscopy(layers(), plot, seed=7, path=path())
+    assert all(np.array_equal(a.image, b.image) for a, b in zip(film, film, strict=True))
+    assert film.truth == simulate_fluoroscopy(layers(), plot, seed=7, path=path()).truth
+    assert film.truth != simulate_fluoroscopy(layers(), plot, seed=8, path=path()).truth
+
+
+def test_two_views_show_the_same_patient() -> None:
+    plot = script([Leak(Route.EPIDURAL, 0.1, 0.3)])
+    ap, lateral = (simulate_fluoroscopy(layers(a), plot, seed=2, path=path()) for a in (0.0, 90.0))
+    assert np.array_equal(ap.inside.points_mm, lateral.inside.points_mm)
+    assert np.array_equal(ap.escapes[0].course.points_mm, lateral.escapes[0].course.points_mm)
+    # in the canal: in front of nothing but the body in AP, behind it from the side
+    last = len(ap) - 1
+    assert ap.truth.frames[last].reach_mm[0] < 1.0 < lateral.truth.frames[last].reach_mm[0]
+
+
+def test_cement_goes_in_as_the_script_has_it() -> None:
+    plot = script([Leak(Route.DISC, 0.5, 0.2, 0.5), Leak(Route.VENOUS, 0.5, 0.9, 0.6)])
+    times = np.linspace(0.0, 3.0, 61)
+    injected, leaked = plot.injected_ml(times), plot.leaked_ml(times)
+    np.testing.assert_allclose(injected, np.clip(times - 0.2, 0.0, 1.5), atol=1e-12)
+    assert np.all(leaked.sum(axis=0) <= injected + 1e-12)
+    assert not leaked[:, injected <= 0.5].any()
+    assert leaked[0].max() == pytest.approx(0.2)
+
+
+def test_a_drawn_script_is_within_what_is_stated_and_the_same_again() -> None:
+    for seed in range(40):
+        made = drawn(np.random.default_rng(seed), (Leak(Route.DISC),))
+        assert made == drawn(np.random.default_rng(seed), (Leak(Route.DISC),))
+        assert 1.0 <= made.breathing.depth_mm <= 3.0
+        disturbances = len(made.exposures) + len(made.collimations) + len(made.pans) + (made.advance is not None)
+        assert disturbances == 3
+        assert all(2.0 <= at <= made.duration_s for at, what in made.events() if what != "injection starts")
+    assert drawn(np.random.default_rng(0), disturbances=0).events() == ((2.0, "injection starts"),)
+
+
+# refusals
+
+
+def test_a_view_that_misses_the_vertebra_is_refused() -> None:
+    with pytest.raises(ImageError, match="L1 is not whole in this view"):
+        Layers.of(scene(), CArm(scene().centre_mm + np.array((140.0, 0.0, 0.0)), detector=DETECTOR))
+
+
+def test_what_does_not_fit_together_is_refused() -> None:
+    plot = script([Leak(Route.DISC, 0.1, 0.2)])
+    with pytest.raises(ValueError, match="do not belong to the script"):
+        simulate_fluoroscopy(layers(), plot, escapes=())
+    other = shapes(layers(), script([Leak(Route.ANTERIOR, 0.1, 0.2)]), 0)
+    with pytest.raises(ValueError, match="do not belong to the script"):
+        simulate_fluoroscopy(layers(), plot, escapes=other)
+    with pytest.raises(ValueError, match=r"puts 1\.30 ml into the bone"):
+        simulate_fluoroscopy(layers(), plot, inside=blob(near(), 0.5, np.random.default_rng(0), scene().centre_mm))
+    with pytest.raises(SimulationError, match="needs a needle"):
+        simulate_fluoroscopy(layers(), script([Leak(Route.TRACT, 0.1, 0.2)]))
+    with pytest.raises(ValueError, match="needs an injection"):
+        script([Leak(Route.DISC)], injecting=None)
+    with pytest.raises(ValueError, match="one leak of each route"):
+        script([Leak(Route.DISC), Leak(Route.DISC)])
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong"),
+    [
+        (Injecting, {"ml": -1.0}),
+        (Injecting, {"rate_ml_min": 0.0}),
+        (Leak, {"route": Route.DISC, "share": 0.0}),
+        (Exposure, {"time_s": 0.0, "dose": 0.0}),
+        (Pan, {"start_s": 0.0, "duration_s": 0.0, "by_mm": (0.0, 0.0, 0.0)}),
+        (Breathing, {"depth_mm": 50.0}),
+        (Script, {"rate_hz": 0.0}),
+    ],
+)
+def test_numbers_out_of_range_are_refused(kind: type, wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="outside"):
+        kind(**wrong)
+
+
+def test_a_displacement_without_a_turn_is_one() -> None:
+    moved = shifted(np.array((1.0, 2.0, 3.0)))
+    assert isinstance(moved, Pose)
+    np.testing.assert_array_equal(moved.to_world(np.zeros(3)), (1.0, 2.0, 3.0))

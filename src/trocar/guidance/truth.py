@@ -127,6 +127,8 @@ def beyond_mm(silhouette: NDArray[np.bool_], pixel_mm: tuple[float, float]) -> N
 
 def same(one: Any, other: Any) -> bool:
     """Whether two values of the same type hold the same, arrays and nested records included."""
+    if isinstance(one, (int, float)) and isinstance(other, (int, float)):
+        return one == other
     if type(one) is not type(other):
         return False
     if isinstance(one, np.ndarray):

@@ -10,14 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from pydicom import Dataset, dcmread, dcmwrite
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.uid import (
     CTImageStorage,
     DeflatedExplicitVRLittleEndian,
     EnhancedXAImageStorage,
     ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
+    JPEGLosslessSV1,
     JPEGLSLossless,
     RLELossless,
     XRayRadiofluoroscopicImageStorage,
@@ -29,7 +31,8 @@ from trocar.guidance.carm_position import PatientPosition, RoomAngles, about_pat
 from trocar.guidance.frames import Frame, Intensity
 from trocar.io.xa import XA, read_xa
 from trocar.io.xa_collimation import Collimation
-from trocar.io.xa_write import About, write_xa
+from trocar.io.xa_header import About
+from trocar.io.xa_write import write_xa
 from trocar.measure import Severity
 
 FRAME_UID = "1.2.826.0.1.3680043.8.498.2"
@@ -283,6 +286,27 @@ def test_other_encodings_give_the_same_frames(tmp_path: Path, syntax: str) -> No
     assert_same_view(run.view(0), VIEW)
 
 
+def test_the_usual_encoding_of_angiography_is_read_frame_by_frame(tmp_path: Path) -> None:
+    """JPEG Lossless, selection value 1, encoded by ITK."""
+    path = written(tmp_path / "run.dcm")
+    writer = sitk.ImageFileWriter()
+    writer.SetImageIO("GDCMImageIO")
+    writer.UseCompressionOn()
+    writer.SetCompressor("JPEG")
+    encoded = []
+    for n in range(3):
+        writer.SetFileName(str(tmp_path / f"{n}.dcm"))
+        writer.Execute(sitk.GetImageFromArray(image(n)))
+        one = dcmread(tmp_path / f"{n}.dcm")
+        assert one.file_meta.TransferSyntaxUID == JPEGLosslessSV1
+        encoded.append(get_frame(one.PixelData, 0, number_of_frames=1))
+    dataset = dcmread(path)
+    dataset.PixelData, dataset.file_meta.TransferSyntaxUID = encapsulate(encoded), JPEGLosslessSV1
+    dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", True
+    dataset.save_as(path)
+    np.testing.assert_array_equal([f.image for f in read_xa(path).frames()], [image(n) for n in range(3)])
+
+
 def test_big_endian_files_of_old_systems_are_read(tmp_path: Path) -> None:
     path = written(tmp_path / "run.dcm")
     dataset = dcmread(path)
@@ -384,6 +408,11 @@ def test_a_turned_image_is_told_and_taken_so(tmp_path: Path) -> None:
     assert "turned by 180°" in texts(run)
 
 
+def test_edges_in_one_word_say_nothing(tmp_path: Path) -> None:
+    """ "RF" is no pair of "R" and "F"."""
+    assert "has no Patient Orientation" in texts(read_xa(bare_legacy(tmp_path / "run.dcm", PatientOrientation="RF")))
+
+
 def test_left_and_right_that_nobody_states_are_told(tmp_path: Path) -> None:
     run = read_xa(bare_legacy(tmp_path / "run.dcm", PatientOrientation=None))
     assert run.positions
@@ -403,6 +432,11 @@ def test_a_moving_table_of_another_system_is_told(tmp_path: Path) -> None:
 def test_distances_and_magnification_that_disagree_are_told(tmp_path: Path) -> None:
     run = read_xa(edited(written(tmp_path / "run.dcm"), EstimatedRadiographicMagnificationFactor=1.3))
     assert "magnification of 1.3, its distances 1.500" in texts(run)
+
+
+def test_a_tilted_detector_is_told(tmp_path: Path) -> None:
+    run = read_xa(edited(written(tmp_path / "run.dcm"), DetectorSecondaryAngle=-3.0))
+    assert "meets the detector -3° off the perpendicular" in texts(run)
 
 
 def test_one_increment_is_a_step_from_frame_to_frame(tmp_path: Path) -> None:
@@ -514,6 +548,38 @@ def test_enhanced_xa_has_a_position_for_each_frame(tmp_path: Path, patient_angle
     np.testing.assert_allclose(run.times_s, [0.0, 0.1, 0.2])
     for n, frame in enumerate(run.frames()):
         assert_same_view(frame.view, replace(VIEW, primary_angle_deg=25.0 + n))
+
+
+@pytest.mark.parametrize("turn", [0, 90, 180, 270])
+@pytest.mark.parametrize("flip", ["NO", "YES"])
+def test_enhanced_xa_says_where_the_central_ray_meets_the_image(tmp_path: Path, turn: int, flip: str) -> None:
+    """A detector of 0.25 mm elements binned to 1.5 x 1.25 mm; the image, then turned and flipped, begins at (12, 20).
+
+    Marks are put into an unturned image by numpy, which turns and flips it as the tags say; the view must find them.
+    """
+    upright = SHAPE if turn % 180 == 0 else SHAPE[::-1]
+    spacing = (1.5, 1.25) if turn % 180 == 0 else (1.25, 1.5)
+    central = np.array((8.0, 10.0))  # row and column of the unturned image
+    marked = np.zeros(upright, np.uint16)
+    marked[8, 10] = 1
+    stored = np.rot90(marked, -turn // 90)
+    stored = stored[:, ::-1] if flip == "YES" else stored
+    path = enhanced(tmp_path / "run.dcm")
+    dataset = dcmread(path)
+    shared = dataset.SharedFunctionalGroupsSequence[0]
+    element = 0.25
+    shared.FieldOfViewSequence = [
+        item(FieldOfViewRotation=turn, FieldOfViewHorizontalFlip=flip, FieldOfViewOrigin=[12, 20])
+    ]
+    shared.FramePixelDataPropertiesSequence[0].ImagerPixelSpacing = [1.5, 1.25]
+    dataset.DetectorElementSpacing = [element, element]
+    # the image's own spacing is that of the stored image; the unturned one has it exchanged for a quarter turn
+    dataset.PositionOfIsocenterProjection = list((central + 0.5) * spacing / element - 0.5 + (12, 20))
+    del dataset.PatientOrientation
+    dataset.save_as(path)
+    run = read_xa(path)
+    row, column = run.positions[0].detector.middle
+    assert (row, column) == pytest.approx(tuple(np.argwhere(stored)[0]))
 
 
 def test_enhanced_xa_says_prone_in_codes(tmp_path: Path) -> None:

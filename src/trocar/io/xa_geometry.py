@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from trocar.guidance.carm import CArm, Detector
-from trocar.guidance.carm_edges import agrees, patient_orientation, shown_as
 from trocar.guidance.carm_position import PatientPosition, RoomAngles, about_patient, in_room
 from trocar.io.xa_file import XRayFile, as_numbers, sentence_list
+from trocar.io.xa_private import ISOCENTRES, PRINCIPAL, private_numbers
+from trocar.io.xa_turn import Contradiction, turned
 from trocar.measure import Finding, Severity
 
 #: Tags that must be there, as a person finds them.
@@ -30,13 +31,11 @@ NEEDED = {
 #: Estimated magnification and the two distances may differ by this much before it is told: makers round both.
 MAGNIFICATION_TOLERANCE = 0.01
 
+#: A detector tilted less than this against the central ray counts as perpendicular: 1 mm of error at 1 m, degrees.
+OBLIQUE_DEG = 0.05
+
 #: A tube more than this far above the level of the isocentre, as a sine, stands over the table.
 TUBE_ABOVE = 0.5
-
-#: Where private elements of this program lie, and what they are: isocentre of each frame (x, y, z, LPS mm), row and
-#: column of the central ray, roll in degrees. All are 64-bit numbers.
-PRIVATE_GROUP, PRIVATE_CREATOR = 0x0029, "TROCAR C-ARM"
-ISOCENTRES, PRINCIPAL, ROLL = 0x01, 0x02, 0x03
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,10 +52,6 @@ class Geometry:
     findings: tuple[Finding, ...]
 
 
-class _Contradiction(Exception):
-    """Two tags of one file that cannot both be true, in words."""
-
-
 def geometry(file: XRayFile) -> Geometry:
     """The C-arm's positions during a run; what is missing or contradicts itself is told."""
     patient = _patient(file)
@@ -66,7 +61,7 @@ def geometry(file: XRayFile) -> Geometry:
         return Geometry((), None, patient, (Finding(Severity.CAUTION, text, "no point can be placed in the patient"),))
     try:
         positions, told = _positions(file, patient)
-    except _Contradiction as found:
+    except Contradiction as found:
         told = (Finding(Severity.STOP, f"{file.name}: {found}", "its geometry is not used"),)
         return Geometry((), None, patient, told)
     isocentres = _isocentres(file)
@@ -116,7 +111,7 @@ def _angles(file: XRayFile, frame: int, patient: PatientPosition | None) -> tupl
 
 
 def _positions(file: XRayFile, patient: PatientPosition | None) -> tuple[tuple[CArm, ...], tuple[Finding, ...]]:
-    first, told = _turned(file, _unturned(file, 0, patient), patient)
+    first, told = turned(file, _unturned(file, 0, patient), patient)
     changes = _angle_offsets(file)
     if "PerFrameFunctionalGroupsSequence" not in file.header and not changes.any():
         return (first,) * file.count, told
@@ -129,9 +124,9 @@ def _frame(file: XRayFile, n: int, first: CArm, change: NDArray[np.float64], pat
     primary = (own.primary_angle_deg + change[0] + 180.0) % 360.0 - 180.0 if change[0] else own.primary_angle_deg
     secondary = own.secondary_angle_deg + change[1]
     if abs(secondary) > 90.0:
-        raise _Contradiction(f"the secondary angle of frame {n + 1} would be {secondary:g}°, beyond the pole.")
-    turned = replace(own, roll_deg=first.roll_deg, mirrored=first.mirrored)
-    return replace(turned, primary_angle_deg=float(primary), secondary_angle_deg=float(secondary))
+        raise Contradiction(f"the secondary angle of frame {n + 1} would be {secondary:g}°, beyond the pole.")
+    shown = replace(own, roll_deg=first.roll_deg, mirrored=first.mirrored)
+    return replace(shown, primary_angle_deg=float(primary), secondary_angle_deg=float(secondary))
 
 
 def _unturned(file: XRayFile, frame: int, patient: PatientPosition | None) -> CArm:
@@ -139,21 +134,43 @@ def _unturned(file: XRayFile, frame: int, patient: PatientPosition | None) -> CA
     detector = file.number("DistanceSourceToDetector", frame)
     isocentre, angles, spacing = _source_to_isocentre(file, frame), _angles(file, frame, patient), _spacing(file, frame)
     if detector is None or isocentre is None or angles is None or spacing is None:
-        raise _Contradiction(f"frame {frame + 1} does not say where the C-arm stood, though the first does.")
+        raise Contradiction(f"frame {frame + 1} does not say where the C-arm stood, though the first does.")
     if not 0.0 < isocentre < detector:
-        raise _Contradiction(
+        raise Contradiction(
             f"source to detector is {detector:g} mm and source to patient {isocentre:g} mm: the second must be between "
             "0 and the first."
         )
     if abs(angles[0]) > 180.0 or abs(angles[1]) > 90.0:
-        raise _Contradiction(f"angles of {angles[0]:g}° and {angles[1]:g}° do not exist.")
-    pixels = Detector(*file.shape, *spacing, principal=_principal(file))
+        raise Contradiction(f"angles of {angles[0]:g}° and {angles[1]:g}° do not exist.")
+    pixels = Detector(*file.shape, *spacing, principal=_principal(file, frame, spacing))
     return CArm(np.zeros(3), *angles, detector, isocentre, pixels)
 
 
-def _principal(file: XRayFile) -> tuple[float, float] | None:
-    own = private_numbers(file.header, PRINCIPAL)
-    return None if own is None else (float(own[0]), float(own[1]))
+def _principal(file: XRayFile, frame: int, spacing: tuple[float, float]) -> tuple[float, float] | None:
+    """Row and column where the central ray meets the image; None (its middle) where the file does not say.
+
+    Position of Isocenter Projection (0018,9430) counts detector elements from the centre of the detector's first;
+    Field of View Origin (0018,7030) says where the image, before it was turned and flipped, begins on the detector.
+    """
+    if (own := private_numbers(file.header, PRINCIPAL)) is not None:
+        return float(own[0]), float(own[1])
+    keywords = ("PositionOfIsocenterProjection", "FieldOfViewOrigin", "DetectorElementSpacing")
+    centre, origin, element = (as_numbers(file.value(keyword, frame)) for keyword in keywords)
+    if centre is None or origin is None or element is None or {len(centre), len(origin), len(element)} != {2}:
+        return None
+    upright = spacing if _quarters(file) % 2 == 0 else spacing[::-1]
+    row, column = (centre - origin + 0.5) * element / upright - 0.5
+    rows, columns = file.shape
+    for _ in range(_quarters(file)):  # back to the unturned image, then forward: each turn exchanges its sides
+        rows, columns = columns, rows
+    for _ in range(_quarters(file)):
+        row, column, rows, columns = column, rows - 1.0 - row, columns, rows
+    flipped = file.value("FieldOfViewHorizontalFlip", frame) == "YES"
+    return float(row), float(columns - 1.0 - column if flipped else column)
+
+
+def _quarters(file: XRayFile) -> int:
+    return round((file.number("FieldOfViewRotation") or 0.0) / 90.0) % 4
 
 
 def _angle_offsets(file: XRayFile) -> NDArray[np.float64]:
@@ -164,67 +181,9 @@ def _angle_offsets(file: XRayFile) -> NDArray[np.float64]:
         if value is None or value == "" or (found := as_numbers(value)) is None or len(found) == 0:
             continue
         if len(found) not in (1, file.count):
-            raise _Contradiction(f"{len(found)} {which.lower()} angle increments for {file.count} frames.")
+            raise Contradiction(f"{len(found)} {which.lower()} angle increments for {file.count} frames.")
         out[:, column] = found[0] * np.arange(file.count) if len(found) == 1 < file.count else found
     return out
-
-
-# --- which way the image is shown ----------------------------------------------------------------
-
-
-def _turned(file: XRayFile, view: CArm, patient: PatientPosition | None) -> tuple[CArm, tuple[Finding, ...]]:
-    """The view as its image is turned and mirrored; raises where angles and image contradict each other."""
-    declared = _declared_turn(file, view, patient)
-    words = file.value("PatientOrientation")
-    if words is None or len(words) != 2 or not all(words):
-        return declared or _feet(view, patient), _unsaid(file, declared or _feet(view, patient))
-    return _agreed(view, declared, [str(w) for w in words], _feet(view, patient))
-
-
-def _declared_turn(file: XRayFile, view: CArm, patient: PatientPosition | None) -> CArm | None:
-    """As Field of View Rotation and Horizontal Flip say (C.8.19.6.2): clockwise from the detector, then flipped."""
-    own = private_numbers(file.header, ROLL)
-    flip = str(file.value("FieldOfViewHorizontalFlip") or "")
-    rotation = file.number("FieldOfViewRotation")
-    if own is not None:
-        return replace(view, roll_deg=float(own[0]), mirrored=flip == "YES")
-    if rotation is None and not flip:
-        return None
-    detector = file.number("PositionerIsocenterDetectorRotationAngle") or 0.0
-    roll = _feet(view, patient).roll_deg - detector + (rotation or 0.0)
-    return replace(view, roll_deg=_half_turn(roll), mirrored=flip == "YES")
-
-
-def _feet(view: CArm, patient: PatientPosition | None) -> CArm:
-    """As a detector that is not turned shows the patient: feet first is feet up."""
-    feet_first = patient is not None and patient.value.startswith("FF")
-    return replace(view, roll_deg=180.0 if feet_first else 0.0)
-
-
-def _half_turn(angle_deg: float) -> float:
-    turned = (angle_deg + 180.0) % 360.0 - 180.0
-    return 180.0 if turned == -180.0 else turned
-
-
-def _agreed(view: CArm, declared: CArm | None, words: list[str], plain: CArm) -> tuple[CArm, tuple[Finding, ...]]:
-    """What angles, turn and mirror give, if the words at the edges agree with it; else the turn the words tell of."""
-    expected = declared or plain
-    if agrees(expected, words):
-        return expected, ()
-    found = None if declared is not None else shown_as(plain, words)
-    said = f"Patient Orientation (0020,0020) has {words[0]} at the right and {words[1]} at the lower edge"
-    if found is not None and not found.mirrored:
-        return found, (Finding(Severity.NOTE, f"The image is turned by {found.roll_deg:g}°: {said}.", "as it says"),)
-    right, lower = patient_orientation(expected)
-    given = f"{view} gives" if declared is None else f"{view} with its rotation and flip gives"
-    why = "the image is mirrored, or the patient lay the other way round" if found else "one of them is wrong"
-    raise _Contradiction(f"{said}, but {given} {right} and {lower}: {why}.")
-
-
-def _unsaid(file: XRayFile, taken: CArm) -> tuple[Finding, ...]:
-    right, down = patient_orientation(taken)
-    text = f"{file.name} has no Patient Orientation: {right} is taken to be at the right and {down} at the lower edge."
-    return (Finding(Severity.CAUTION, text, "from the angles alone; check left and right on the image"),)
 
 
 # --- what else is told ---------------------------------------------------------------------------
@@ -233,7 +192,7 @@ def _unsaid(file: XRayFile, taken: CArm) -> tuple[Finding, ...]:
 def _about(
     file: XRayFile, view: CArm, patient: PatientPosition | None, isocentres: NDArray[np.float64] | None
 ) -> tuple[Finding, ...]:
-    told = [*_magnification(file, view), *_over_the_table(view, patient)]
+    told = [*_oblique(file), *_magnification(file, view), *_over_the_table(view, patient)]
     if isocentres is None:
         text = f"{file.name} does not say where the isocentre lies in the CT: the view is known in its angles only."
         told.append(Finding(Severity.CAUTION, text, "register the image, or give the isocentre"))
@@ -244,6 +203,16 @@ def _about(
         text = f"The table moved during {file.name}: only for the first frame does the isocentre hold."
         told.append(Finding(Severity.CAUTION, text, "Table Motion (0018,1134) is DYNAMIC; register again after a move"))
     return tuple(told)
+
+
+def _oblique(file: XRayFile) -> list[Finding]:
+    """A beam that does not meet the detector at a right angle (C.8.7.5.1.4) is beyond what is read here."""
+    tilts = [file.number(f"Detector{which}Angle") or 0.0 for which in ("Primary", "Secondary")]
+    if max(map(abs, tilts)) <= OBLIQUE_DEG:
+        return []
+    tilt = max(tilts, key=abs)
+    text = f"The central ray of {file.name} meets the detector {tilt:g}° off the perpendicular: it is taken as upright."
+    return [Finding(Severity.CAUTION, text, "Detector Primary and Secondary Angle (0018,1530 and 1531)")]
 
 
 def _magnification(file: XRayFile, view: CArm) -> list[Finding]:
@@ -301,17 +270,3 @@ def _isocentres(file: XRayFile) -> NDArray[np.float64] | None:
     if found is None or found.shape != (3,):
         return None
     return np.tile(found, (file.count, 1))
-
-
-def private_numbers(header: Dataset, element: int) -> NDArray[np.float64] | None:
-    """Numbers of one private element of this program; None where it is absent.
-
-    Where a file does not carry the kind of its elements (implicit VR), they come as bytes.
-    """
-    try:
-        value = header.private_block(PRIVATE_GROUP, PRIVATE_CREATOR)[element].value
-    except KeyError:
-        return None
-    if isinstance(value, bytes):
-        return np.frombuffer(value, "<f8").copy() if len(value) % 8 == 0 else None
-    return as_numbers(value)

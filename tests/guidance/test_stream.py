@@ -139,3 +139,8 @@ def test_a_steady_clock_starts_with_the_wall_and_runs_on() -> None:
 
 def test_an_event_without_an_item_says_only_that_time_passed() -> None:
     assert list(checked([Event(0.0), Event(9.0)])) == []
+
+
+def test_where_a_stamp_is_no_number_no_time_has_passed() -> None:
+    events = list(played([reading(0, 1.0), reading(1, float("nan")), reading(2, 1.2)]))
+    assert [e.at_s for e in events] == [1.0, 1.0, 1.2]

@@ -15,6 +15,7 @@ recording, give the same alarms::
 from __future__ import annotations
 
 import heapq
+import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
@@ -33,8 +34,14 @@ def timed(source: Iterable[Stamped | None], clock: Clock) -> Iterator[Event]:
 
 
 def played(source: Iterable[Stamped]) -> Iterator[Event]:
-    """Events of a source that is not live (a film, a simulated sequence): its stamps are the clock."""
-    return (Event(item.time_s, item) for item in source)
+    """Events of a source that is not live (a film, a run in DICOM, a simulated sequence): its stamps are the clock.
+
+    Where a stamp is no number, no time has passed.
+    """
+    at_s = 0.0
+    for item in source:
+        at_s = item.time_s if math.isfinite(item.time_s) else at_s
+        yield Event(at_s, item)
 
 
 def merged(*streams: Iterable[Event]) -> Iterator[Event]:

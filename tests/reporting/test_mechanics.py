@@ -272,5 +272,5 @@ def test_page_and_paper_hold_the_chapter(made: Report, told: Chapter):
 
 
 def test_every_figure_has_a_name_of_its_own(made: Report, told: Chapter):
-    names = [p.name for p in (*made.pictures, *told.pictures)]
+    names = [p.name for p in (*made.pictures, *(p for c in made.screen for p in c.pictures), *told.pictures)]
     assert len(set(names)) == len(names) == len(made.figures)

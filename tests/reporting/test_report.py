@@ -257,7 +257,7 @@ def test_a_two_sided_plan_shows_both_needles(two_sided_plan: Plan):
     made = report(two_sided_plan)
     assert len(made.paths) == 2
     assert {"along_axial_left", "along_axial_right"} <= set(made.figures)
-    assert len(set(made.figures)) == len(made.pictures)
+    assert len(set(made.figures)) == len(made.pictures) + sum(len(c.pictures) for c in made.screen)
 
 
 def test_every_figure_has_words(made: Report):

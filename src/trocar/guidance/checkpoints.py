@@ -171,8 +171,7 @@ class TwoViews:
         return aside - inner, (aside - inner) / (outer - inner), over
 
     def _wall(self, ruler: Ruler, outward: Vector) -> Points:
-        half = self.ap.vertebra.parts.half_voxel_mm(outward)
-        return wall(ruler, self.marks.body_mm, outward, upwards(self.ap.vertebra), half)
+        return wall(ruler, self.ap.vertebra.parts, self.marks.body_mm, outward, upwards(self.ap.vertebra))
 
 
 @dataclass(frozen=True, eq=False)

@@ -96,7 +96,7 @@ def draw(
     marks = landmarks_of(view.vertebra) if marks is None else marks
     canal = view.vertebra.canal if canal is None else canal
     ruler = Ruler(view.arm, view.vertebra.frame.origin_mm)
-    outlines = [*_masks(view, canal), *_bone(view, marks, ruler)]
+    outlines = [*_masks(view, marks.body, canal), *_bone(view, marks, ruler)]
     points = [] if marks.spinous_tip is None else [_point(view.arm, Mark.SPINOUS, "", marks.spinous_tip)]
     for trajectory in trajectories:
         outlines += needle_outlines(view.arm, trajectory)
@@ -107,8 +107,8 @@ def draw(
 # --- bone ---------------------------------------------------------------------------------------
 
 
-def _masks(view: PlannedView, canal: Volume) -> Iterable[Outline]:
-    for mark, mask in ((Mark.BODY, view.vertebra.body), (Mark.CANAL, canal)):
+def _masks(view: PlannedView, body: Volume, canal: Volume) -> Iterable[Outline]:
+    for mark, mask in ((Mark.BODY, body), (Mark.CANAL, canal)):
         where = np.argwhere(mask.array)
         if len(where):
             near = mask.crop(where.min(axis=0) - 1, where.max(axis=0) + 2)
@@ -144,8 +144,7 @@ def _medial_line(ruler: Ruler, marks: Landmarks, side: Side) -> Points:
 
 def _wall_line(ruler: Ruler, marks: Landmarks, outward: Vector) -> Points:
     up = upwards(marks.vertebra)
-    half = marks.vertebra.parts.half_voxel_mm(outward)
-    return _pixels(ruler, wall(ruler, marks.body_mm, outward, up, half), up, outward)
+    return _pixels(ruler, wall(ruler, marks.vertebra.parts, marks.body_mm, outward, up), up, outward)
 
 
 def _pixels(ruler: Ruler, rows: ArrayLike, up: Vector, aside: Vector) -> Points:

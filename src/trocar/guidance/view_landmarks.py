@@ -7,6 +7,8 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, gaussian_filter1d
+from scipy.ndimage import label as components
 
 from trocar.anatomy.surface import Surface
 from trocar.anatomy.vertebra import Vertebra
@@ -26,8 +28,15 @@ OVAL_REACH = 0.75
 RIM_INSIDE_MM, RIM_OUTSIDE_MM = 6.0, 2.0
 #: Pitch of the rays that find a silhouette, mm on the detector, and the length in bone from which a ray counts, mm.
 SILHOUETTE_MM, SILHOUETTE_LEAST_MM = 1.0, 2.0
-#: A wall is read at heights this far apart, mm, and each reading reaches this far up and down.
-WALL_STEP_MM, WALL_BAND_MM = 1.0, 1.5
+#: The shadow is blurred by this before it is outlined, pixels of that pitch: slices make stairs.
+SILHOUETTE_BLUR = 1.2
+#: The stairs of the slices are taken off an oval by a mean over about so many of its rays.
+OVAL_BLUR_RAYS = 2.0
+#: A wall is read at heights this far apart, mm; each reading reaches this far up and down, and the readings are blurred
+#: by this.
+WALL_STEP_MM, WALL_BAND_MM, WALL_BLUR_MM = 1.0, 1.5, 1.0
+#: Bone of less than this area, square to the wall, makes no line on an image: single voxels that stick out, mm2.
+WALL_LEAST_MM2 = 9.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,9 +53,18 @@ class Landmarks:
     spinous_tip: Vector | None
 
     @cached_property
+    def body(self) -> Volume:
+        """The body's largest piece: crumbs of its label elsewhere make no wall."""
+        whole = self.vertebra.body
+        pieces, count = components(whole.array)
+        if count < 2:
+            return whole
+        return replace(whole, array=pieces == 1 + int(np.bincount(pieces.ravel())[1:].argmax()))
+
+    @cached_property
     def body_mm(self) -> Points:
         """Centres of the body's voxels."""
-        return self.vertebra.body.points_mm()
+        return self.body.points_mm()
 
 
 def landmarks_of(vertebra: Vertebra) -> Landmarks:
@@ -73,7 +91,8 @@ def isthmus_outline(vertebra: Vertebra, side: Side) -> Points:
     near = vertebra.mask.crop_around(axis.point_mm[None], float(half.max()) + 3.0)
     t = np.arange(0.0, float(most.max()) + OVAL_STEP_MM, OVAL_STEP_MM)
     depth = -Surface.of(near).at(axis.point_mm + t[:, None] * rays[:, None, :])
-    return axis.point_mm + np.minimum(_first_crossing(depth, t), most)[:, None] * rays
+    reach = gaussian_filter1d(np.minimum(_first_crossing(depth, t), most), OVAL_BLUR_RAYS, mode="wrap")
+    return axis.point_mm + reach[:, None] * rays
 
 
 def _first_crossing(depth: Points, t: Vector) -> Vector:
@@ -132,21 +151,25 @@ class Ruler:
         return np.asarray(self.flat(points_mm) @ way)
 
 
-def wall(ruler: Ruler, points_mm: Points, outward: Vector, up: Vector, half_voxel_mm: float) -> Points:
+def wall(ruler: Ruler, body: Volume, points_mm: Points, outward: Vector, up: Vector) -> Points:
     """The outermost bone along ``outward`` at heights along ``up``, as an image shows it: rows (height, place), mm.
 
-    ``points_mm`` are voxel centres; the wall lies ``half_voxel_mm`` beyond the outermost.
+    ``points_mm`` are the centres of the body's voxels. What is smaller than :data:`WALL_LEAST_MM2` is passed over, and
+    the wall lies half a voxel beyond the outermost centre that is not.
     """
+    half = body.half_voxel_mm(outward)
+    passed = int(WALL_LEAST_MM2 * 2.0 * half / (1000.0 * body.voxel_ml))
     height, reach = ruler.along(points_mm, up), ruler.along(points_mm, outward)
-    levels = np.arange(np.ceil(height.min()), np.floor(height.max()) + 1e-9, WALL_STEP_MM)
     order = np.argsort(height)
     height, reach = height[order], reach[order]
     rows = []
-    for level in levels:
+    for level in np.arange(np.ceil(height[0]), np.floor(height[-1]) + 1e-9, WALL_STEP_MM):
         low, high = np.searchsorted(height, (level - WALL_BAND_MM, level + WALL_BAND_MM))
-        if high > low:
-            rows.append((level, float(reach[low:high].max()) + half_voxel_mm))
-    return np.array(rows).reshape(-1, 2)
+        if high - low > passed:
+            rows.append((level, float(np.partition(reach[low:high], -1 - passed)[-1 - passed]) + half))
+    found = np.array(rows).reshape(-1, 2)
+    found[:, 1] = gaussian_filter1d(found[:, 1], WALL_BLUR_MM / WALL_STEP_MM, mode="nearest")
+    return found
 
 
 def silhouette(mask: Volume, arm: CArm) -> list[Points]:
@@ -158,7 +181,9 @@ def silhouette(mask: Volume, arm: CArm) -> list[Points]:
     first = corners.min(axis=0) - 3.0 * pitch
     shape = np.ceil((corners.max(axis=0) + 3.0 * pitch - first) / pitch).astype(int)
     shadow = line_integrals(mask.array.astype(np.float32), mask.spacing_mm, _window(arm, mask, first, pitch, shape))
-    lines = find_contours(shadow, SILHOUETTE_LEAST_MM)
+    # a straight edge stays where it is when what is blurred has two values
+    dark = gaussian_filter((shadow > SILHOUETTE_LEAST_MM).astype(np.float32), SILHOUETTE_BLUR)
+    lines = find_contours(dark, 0.5)
     return [first + line * pitch for line in lines if len(line) > 8]
 
 

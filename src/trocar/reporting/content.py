@@ -110,7 +110,10 @@ class Chapter:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything a report says, in the order it says it. ``plan`` and ``simulation`` are what it was made from."""
+    """Everything a report says, in the order it says it. ``plan`` and ``simulation`` are what it was made from.
+
+    ``screen`` is what the C-arm will show (empty without images), ``chapters`` are about what was simulated.
+    """
 
     plan: Plan
     simulation: Simulation | None
@@ -124,6 +127,7 @@ class Report:
     not_checked: tuple[str, ...]
     not_checked_text: str
     pictures: tuple[Picture, ...]
+    screen: tuple[Chapter, ...]
     chapters: tuple[Chapter, ...]
     alternatives: Table
     sections: tuple[Table, ...]
@@ -138,4 +142,5 @@ class Report:
     @property
     def figures(self) -> dict[str, bytes]:
         """The figures as PNG by name."""
-        return {p.name: p.png for p in (*self.pictures, *(p for c in self.chapters for p in c.pictures))}
+        chapters = (*self.screen, *self.chapters)
+        return {p.name: p.png for p in (*self.pictures, *(p for c in chapters for p in c.pictures))}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trocar.case import Case
 from trocar.measure import Finding, Severity
-from trocar.reporting import appendix, cement, first_page, mechanics
+from trocar.reporting import appendix, cement, first_page, fluoroscopy, mechanics
 from trocar.reporting.cite import references_for
 from trocar.reporting.content import Chapter, Report
 from trocar.reporting.figures import Picture
@@ -25,7 +25,8 @@ def report(of: Plan | Case) -> Report:
     plan, case_id, simulation = (of, None, None) if isinstance(of, Plan) else (of.plan, of.id, of.simulation)
     marks = first_page.marks(plan)
     about_marks = tuple(f for mark in marks if mark for f in mark.findings)
-    concerns = first_page.concerns(plan.findings + about_marks + _grave(simulation))
+    views = fluoroscopy.views_of(plan)
+    concerns = first_page.concerns(plan.findings + about_marks + fluoroscopy.grave(views) + _grave(simulation))
     verdict, verdict_text = first_page.headline(plan, concerns)
     return Report(
         plan=plan,
@@ -40,6 +41,7 @@ def report(of: Plan | Case) -> Report:
         not_checked=tuple(title(n) for n in plan.not_checked),
         not_checked_text=first_page.not_checked_text(plan),
         pictures=_pictures(plan),
+        screen=() if views is None else (fluoroscopy.chapter(views),),
         chapters=() if simulation is None else _chapters(simulation),
         alternatives=appendix.alternatives(plan),
         sections=appendix.sections(plan),

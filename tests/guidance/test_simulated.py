@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
+import trocar
 from trocar.errors import ImageError, SimulationError
 from trocar.geometry import Pose, Side
 from trocar.guidance.breathing import Breathing, shifted
 from trocar.guidance.carm import CArm
-from trocar.guidance.cement_inside import blob
+from trocar.guidance.cement_inside import blob, flowed
 from trocar.guidance.cement_shadow import Shadow
 from trocar.guidance.exposure import CEMENT_PER_MM, IDEAL, Shutters, Technique, soft_per_mm
 from trocar.guidance.growth import Course
@@ -32,11 +34,17 @@ from trocar.guidance.script import (
     drawn,
 )
 from trocar.guidance.simulated import Fluoroscopy, shapes, simulate_fluoroscopy
+from trocar.guidance.simulated_case import SimulatedCase, simulated_case
 from trocar.guidance.truth import LEAST_MM, reach_of
 from trocar.injection.routes import Route
+from trocar.io.xa import read_xa
+from trocar.io.xa_write import write_xa
+from trocar.measure import Status
+from trocar.procedures.vertebroplasty import Vertebroplasty
+from trocar.treatment import Option, Plan, Simulation
 from trocar.volume import Volume
 
-from .simulated_cases import DETECTOR, layers, near, path, scene
+from .simulated_cases import DETECTOR, layers, near, path, patient, scene
 
 STILL = Breathing(depth_mm=0.0)
 QUICK = Injecting(0.2, 60.0, 1.5)
@@ -368,3 +376,101 @@ def test_a_displacement_without_a_turn_is_one() -> None:
     moved = shifted(np.array((1.0, 2.0, 3.0)))
     assert isinstance(moved, Pose)
     np.testing.assert_array_equal(moved.to_world(np.zeros(3)), (1.0, 2.0, 3.0))
+
+
+# a whole case
+
+
+def planned() -> Plan:
+    procedure = Vertebroplasty(level="L1")
+    return Plan(procedure, patient(), (Option((path(),), "a test"),))
+
+
+@cache
+def case(flow: bool = False) -> SimulatedCase:
+    arm = CArm(np.zeros(3), detector=DETECTOR)
+    given = simulation() if flow else None
+    return simulated_case(planned(), Route.EPIDURAL, 5, arm=arm, duration_s=8.0, simulation=given)
+
+
+def test_a_case_is_seen_from_behind_and_from_the_left_and_shows_its_leak_where_it_can() -> None:
+    ap, lateral = case().films["ap"], case().films["lateral"]
+    assert ap.view.toward_detector @ near().frame.posterior > 0.99
+    assert lateral.view.toward_detector @ near().frame.left > 0.99
+    assert case().truths["ap"].onset(Route.EPIDURAL) is None  # a canal leak is behind the body there
+    assert case().truths["lateral"].onset(Route.EPIDURAL) is not None
+    assert ap.truth.frames[-1].injected_ml == pytest.approx(3.0)
+
+
+def test_a_case_goes_to_multi_frame_x_ray_files_and_back(tmp_path: Path) -> None:
+    film = case().films["lateral"]
+    write_xa(tmp_path / "lateral.dcm", film)
+    read = read_xa(tmp_path / "lateral.dcm")
+    frames = list(film)
+    found = list(read.frames())
+    assert len(found) == len(frames)
+    assert np.array_equal(found[10].image, frames[10].image)
+    assert found[10].time_s == pytest.approx(frames[10].time_s, abs=1e-3)
+    np.testing.assert_allclose(
+        found[10].view.project(scene().centre_mm), film.view.project(scene().centre_mm), atol=0.05
+    )
+
+
+def simulation(with_leak: bool = True) -> Simulation:
+    """What a flow model would hand over: 2 ml in the bone by distance from the tip, 0.4 ml out into the disc."""
+    body = near().vertebra.body
+    where = body.world_mm(np.moveaxis(np.indices(body.shape), 0, -1))
+    far = np.linalg.norm(where - path().target_mm, axis=-1)
+    arrival = np.where(body.array & (far < 8.0), 0.01 + (far / 8.0) ** 3 * 2.4, 0.0).astype(np.float32)
+    course = {"time_s": [0.0, 120.0], "injected_ml": [0.0, 2.4], "leaked_ml": [0.0, 0.4 if with_leak else 0.0]}
+    row = ("crack", "disc", 0.4, 1.0)
+    names = ("way", "leads_to", "leaked_ml", "starts_at_ml")
+    leaks = {name: [value] if with_leak else [] for name, value in zip(names, row, strict=True)}
+    volumes = {"cement_arrival": Volume(arrival, body.affine, unit="mL")}
+    return Simulation(planned(), Status.SUCCESS, volumes, {"injection": course, "leaks": leaks})
+
+
+def test_the_flow_models_cement_comes_in_its_own_order_with_its_own_leaks() -> None:
+    course, pace, leaks = flowed(simulation())
+    assert course.total_ml == pytest.approx(2.0)
+    far = np.linalg.norm(course.points_mm - path().target_mm, axis=1)
+    assert np.all(np.diff(far) >= -1e-6)
+    assert pace.rate_ml_min == pytest.approx(1.2)
+    (leak,) = leaks
+    assert (leak.route, leak.ml, leak.after_ml) == (Route.DISC, 0.4, 1.0)
+    assert leak.leaked_ml(np.array([2.4]))[0] == pytest.approx(0.4)
+    assert flowed(simulation(with_leak=False))[2] == ()
+    made = case(flow=True)
+    assert [leak.route for leak in made.script.leaks] == [Route.DISC, Route.EPIDURAL]
+    assert made.films["ap"].inside.total_ml == pytest.approx(2.0)
+
+
+def test_a_simulation_or_plan_with_nothing_to_show_is_refused() -> None:
+    with pytest.raises(ValueError, match="no needle path"):
+        simulated_case(replace(planned(), options=()))
+    with pytest.raises(ValueError, match="duration_s"):
+        simulated_case(planned(), duration_s=3.0)
+    with pytest.raises(ValueError, match="holds no cement"):
+        flowed(replace(simulation(), volumes={}))
+    empty = Volume(np.zeros((2, 2, 2), np.float32), np.eye(4), unit="mL")
+    with pytest.raises(ValueError, match="no cement got into the bone"):
+        flowed(replace(simulation(), volumes={"cement_arrival": empty}))
+
+
+@pytest.mark.slow
+def test_on_a_real_scan_a_leak_darkens_the_image_where_the_truth_has_it(shared_data: Path) -> None:
+    ct = trocar.read_ct(shared_data / "lidc0001" / "lidc0001_lower_dicom.zip")
+    labels = shared_data / "lidc0001" / "lidc0001_lower_totalseg_mask.nii.gz"
+    plan = trocar.plan(trocar.read_anatomy(labels, on=ct, scheme="totalseg-v2"), Vertebroplasty(level="T12"))
+    arm = CArm(
+        np.zeros(3), detector=replace(DETECTOR, rows=384, columns=384, row_spacing_mm=0.8, column_spacing_mm=0.8)
+    )
+    made = simulated_case(plan, Route.LATERAL, 3, leak_ml=0.8, duration_s=8.0, disturbances=0, arm=arm)
+    film = made.films["ap"]
+    frames = [f for f in film if f.number in (0, len(film) - 1)]
+    mask = film.truth.leak_mask(Route.LATERAL, len(film) - 1) & ~film.truth.body_mask(len(film) - 1)
+    beside = np.roll(mask, 40, axis=0) & ~film.truth.body_mask(len(film) - 1)
+    darker = frames[1].image.astype(float) / frames[0].image
+    assert mask.sum() > 30
+    assert np.median(darker[mask]) < 0.85
+    assert np.median(darker[beside]) > 0.93

@@ -47,7 +47,7 @@ def flowed(simulation: Simulation) -> tuple[Course, Injecting, tuple[Leak, ...]]
     each = np.full(len(where), (injected - leaked) / len(where))
     edge = (1000.0 * arrival.voxel_ml) ** (1.0 / 3.0)
     duration_s = max(float(course["time_s"][-1]), 1e-3)
-    pace = Injecting(0.0, min(60.0 * injected / duration_s, 120.0), injected)
+    pace = Injecting(0.0, min(60.0 * injected / duration_s, 240.0), injected)
     return Course(arrival.world_mm(where[order]), each, edge), pace, _leaks(simulation, injected)
 
 

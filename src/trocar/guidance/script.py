@@ -30,7 +30,7 @@ class Injecting:
     def __post_init__(self) -> None:
         Range(0.0, 15.0, "mL").check("ml", self.ml, "an injection")
         Range(0.0, self.ml, "mL").check("already_ml", self.already_ml, "an injection")
-        Range(0.05, 120.0, "mL/min").check("rate_ml_min", self.rate_ml_min, "an injection")
+        Range(0.05, 240.0, "mL/min").check("rate_ml_min", self.rate_ml_min, "an injection")
         Range(0.0, 36000.0, "s").check("start_s", self.start_s, "an injection")
 
     def injected_ml(self, time_s: Times) -> Times:

@@ -166,12 +166,8 @@ class Fluoroscopy:
         """Tip (LPS) and direction of the needle in one frame; it goes with the vertebra."""
         if self.path is None:
             return None
-        tip, skin, push = self.path.target_mm, self.path.skin_mm, self.script.advance
-        if push is not None:
-            done = float(push.done(self.script.times_s[number : number + 1])[0])
-            short = push.from_mm + done * (push.to_mm - push.from_mm)
-            tip = tip - short * self.path.direction + done * np.array(push.aside_mm)
-        return tip + self._spine_mm[number], unit(tip - skin)
+        tip = _pushed(self.path, self.script, float(self.script.times_s[number]))
+        return tip + self._spine_mm[number], unit(tip - self.path.skin_mm)
 
     def _rods(self, number: int) -> tuple[Rod, ...]:
         """The needle: with its stylet before any cement is to come, else a tube with cement in it."""
@@ -225,8 +221,8 @@ def simulate_fluoroscopy(
         raise ValueError(f"{len(outside)} shapes of leaks do not belong to the script's {len(wanted)}, in its order.")
     kept = _kept_ml(script)
     if inside is None:
-        tip = layers.scene.centre_mm if path is None else path.target_mm
-        inside = blob(near, kept, np.random.default_rng((seed, _INSIDE)), tip) if kept > _NO_ML else NO_CEMENT
+        start = _tip_at_start(layers, script, path)
+        inside = blob(near, kept, np.random.default_rng((seed, _INSIDE)), start) if kept > _NO_ML else NO_CEMENT
     if inside.total_ml < kept - _NO_ML:
         raise ValueError(f"the script puts {kept:.2f} ml into the bone, the course given holds {inside.total_ml:.2f}.")
     return Fluoroscopy(layers, script, technique or Technique(), seed, path, inside, outside, source)
@@ -239,6 +235,23 @@ def shapes(layers: Layers, script: Script, seed: int, path: Trajectory | None = 
         escape(near, leak.route, leak.ml, _stream(seed, routes.index(leak.route)), side=leak.side, path=path)
         for leak in script.leaks
     )
+
+
+def _pushed(path: Trajectory, script: Script, time_s: float) -> Vector:
+    """The needle's tip at an instant, the vertebra at rest, LPS."""
+    push = script.advance
+    if push is None:
+        return path.target_mm
+    done = float(push.done(np.array([time_s]))[0])
+    short = push.from_mm + done * (push.to_mm - push.from_mm)
+    return np.asarray(path.target_mm - short * path.direction + done * np.array(push.aside_mm))
+
+
+def _tip_at_start(layers: Layers, script: Script, path: Trajectory | None) -> Vector:
+    """Where the first cement comes out; in the middle of the body without a needle."""
+    if path is None or script.injecting is None:
+        return layers.scene.centre_mm
+    return _pushed(path, script, script.injecting.start_s)
 
 
 def _stream(seed: int, route: int) -> np.random.Generator:

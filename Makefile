@@ -48,20 +48,22 @@ bench: $(READY)  ## time each stage on this machine
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
 
 # Other solvers, to compare with: run as programs, never imported, in an environment of their own. ParOSol comes without
-# what its Python interface needs (only its executable is run); CalculiX is the system's package.
+# what its Python interface needs (only its executable is run); CalculiX and plastimatch are the system's packages.
 PEERS := build/peers
 SOLVERS := parosol-py==0.1.26
 MESHES := scikit-fem==12.0.2 pyamg==5.4.1 scipy==1.17.1 numpy==2.4.6
+RAYS := itk-rtk==2.7.0
 
 $(PEERS)/.ready: Makefile
 	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps $(SOLVERS)
-	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check $(MESHES)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check $(MESHES) $(RAYS)
 	@touch $@
 
 peers: $(PEERS)/.ready  ## the solvers that the tests and benchmarks compare with
-	@command -v ccx > /dev/null || { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq calculix-ccx; } \
-	|| { echo "CalculiX is not here: apt-get install calculix-ccx (as root)"; exit 1; }
+	@{ command -v ccx && command -v plastimatch; } > /dev/null \
+	|| { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq calculix-ccx plastimatch; } \
+	|| { echo "CalculiX or plastimatch is not here: apt-get install calculix-ccx plastimatch (as root)"; exit 1; }
 
 lock:  ## pin the newest allowed versions, with hashes and without registry addresses
 	test -x build/lock/bin/uv || { $(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet $(UV); }

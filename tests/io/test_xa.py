@@ -188,6 +188,7 @@ def test_eight_bits_stay_eight_bits_also_in_an_odd_number_of_them(tmp_path: Path
     write_xa(path, (Frame(n, n / 15.0, "t", i) for n, i in enumerate(odd)), ABOUT)
     np.testing.assert_array_equal([f.image for f in read_xa(path).frames()], odd)
     np.testing.assert_array_equal(dcmread(path).pixel_array, odd)
+    assert path.stat().st_size % 2 == 0  # every element of DICOM is of even length
 
 
 def test_counts_with_decimals_are_rounded(tmp_path: Path) -> None:

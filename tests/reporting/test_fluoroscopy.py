@@ -139,6 +139,7 @@ class TestChapter:
             "fluoroscopy_ap",
             "fluoroscopy_lateral",
             "fluoroscopy_barrel_left",
+            "fluoroscopy_oblique_left",
             "fluoroscopy_checkpoints_left",
         ]
         for picture in told.pictures:

@@ -73,9 +73,7 @@ def _positions(views: Views) -> Table:
     tagged = len(views.trajectories) > 1
     rows = [_position("True AP", views.ap), _position("True lateral", views.lateral)]
     for kind, planned in (("Down the needle", views.barrels), ("Oblique, along the pedicle", views.obliques)):
-        sides = [t.side.value for t in views.trajectories]
-        for side, view in zip(sides, planned, strict=False):
-            rows.append(_position(f"{kind} ({side})" if tagged else kind, view))
+        rows += [_position(f"{kind} ({s.value})" if tagged else kind, view) for s, view in planned.items()]
     arm = views.ap.arm
     return Table(
         "Where the C-arm belongs",
@@ -119,16 +117,11 @@ def _depths(views: Views, checked: Checkpoints) -> Table:
     rows = tuple(_depth_row(c) for n, c in enumerate(checked.stations) if n % ROW_MM == 0)
     return Table(
         f"Tip by depth{_of(views, checked)}",
-        (
-            "From the skin, mm",
-            "In bone, mm",
-            "AP: lateral of medial border, mm",
-            "Lateral: before posterior wall, mm",
-            "",
-        ),
+        ("Depth, mm", "In bone, mm", "AP, mm", "Lateral, mm", "What both views show"),
         rows,
         (0, 1, 2, 3),
-        "Negative: past that border, or past that wall.",
+        "Depth from the skin along the needle. AP: how far the tip lies lateral of the medial border of the pedicle; "
+        "lateral: how far it lies before the posterior wall; negative past them.",
         (0, 0, 0, 0, 1),
     )
 
@@ -155,9 +148,11 @@ def _pictures(views: Views) -> tuple[Picture, ...]:
         _picture(views, "ap", views.ap, images["ap"], views.trajectories),
         _picture(views, "lateral", views.lateral, images["lateral"], views.trajectories),
     ]
-    for trajectory, view in zip(views.trajectories, views.barrels, strict=True):
+    for trajectory in views.trajectories:
         name = f"barrel_{trajectory.side.value}"
-        out.append(_picture(views, name, view, images[name], (trajectory,)))
+        out.append(_picture(views, name, views.barrels[trajectory.side], images[name], (trajectory,)))
+    for name in (n for n in images if n.startswith("oblique")):
+        out.append(_picture(views, name, views.named[name], images[name], views.trajectories))
     out += [_checkpoints(views, c, images) for c in views.checked]
     return tuple(out)
 
@@ -183,7 +178,9 @@ def _angles(view: PlannedView) -> str:
 
 def _true(view: PlannedView) -> str:
     """What makes it a true view, with what the vertebra's own shape leaves."""
-    if view.kind not in (Kind.AP, Kind.LATERAL):
+    if view.kind is Kind.OBLIQUE:
+        return "Endplates as in the AP, turned until the pedicle is seen along its axis."
+    if view.kind is Kind.BARREL:
         return "The needle is a point, drawn at its largest enlargement; dashed, its margins."
     found = trueness(view.arm, view.vertebra, view.kind)
     plates = ", ".join(f"{name} {mm:.0f} mm" for name, mm in found.endplates_mm.items())

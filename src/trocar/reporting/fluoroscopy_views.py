@@ -26,8 +26,8 @@ from trocar.reporting.views import CLOSE_MM
 from trocar.treatment import Plan
 from trocar.volume import Volume
 
-#: Edge of an image at the depth of the vertebra, mm, and its pixels: 0.25 mm each, finer than any CT behind it.
-FIELD_MM, DETECTOR_PIXELS = CLOSE_MM, 440
+#: Edge of an image at the depth of the vertebra, mm, and its pixels: finer than any CT behind it.
+FIELD_MM, DETECTOR_PIXELS = CLOSE_MM, 400
 #: What is wider than this is taken off the image by half, mm at the detector: as C-arms do, so that bone shows both
 #: over the lung and over the liver.
 WIDE_MM, WIDE_SHARE = 16.0, 0.85
@@ -41,14 +41,15 @@ TOP_GREY = 190.0
 class Views:
     """The views of a plan's best option.
 
-    ``barrels`` and ``obliques`` have one entry for each needle; ``checked`` the checkpoints of each.
+    ``barrels`` and ``obliques`` have one entry for the side of each needle, the latter where its pedicle was found;
+    ``checked`` are the checkpoints of each.
     """
 
     plan: Plan
     ap: PlannedView
     lateral: PlannedView
-    barrels: tuple[PlannedView, ...]
-    obliques: tuple[PlannedView, ...]
+    barrels: dict[Side, PlannedView]
+    obliques: dict[Side, PlannedView]
     checked: tuple[Checkpoints, ...]
     findings: tuple[Finding, ...]
 
@@ -82,9 +83,12 @@ class Views:
 
     @property
     def named(self) -> dict[str, PlannedView]:
-        """The views that are shown by name: AP, lateral, and down each needle."""
-        pairs = zip(self.trajectories, self.barrels, strict=True)
-        return {"ap": self.ap, "lateral": self.lateral, **{f"barrel_{t.side.value}": v for t, v in pairs}}
+        """The views that are shown by name: AP, lateral, down each needle; for a single one the oblique as well."""
+        found = {"ap": self.ap, "lateral": self.lateral}
+        found |= {f"barrel_{side.value}": view for side, view in self.barrels.items()}
+        if len(self.trajectories) == 1:
+            found |= {f"oblique_{side.value}": view for side, view in self.obliques.items()}
+        return found
 
 
 def views_of(plan: Plan, arm: CArm | None = None) -> Views | None:
@@ -102,11 +106,11 @@ def views_of(plan: Plan, arm: CArm | None = None) -> Views | None:
     arm = reporting_arm() if arm is None else arm
     at = DetectorAt.BEHIND if needles[0].direction @ POSTERIOR < 0.0 else DetectorAt.FRONT
     ap, lateral = true_ap(vertebra, at, arm), true_lateral(vertebra, Side.LEFT, arm)
-    barrels = tuple(down_the_barrel(vertebra, t, at, arm) for t in needles)
-    obliques = tuple(oblique(vertebra, t.side, at, arm=arm) for t in needles if t.side in vertebra.pedicles)
+    barrels = {t.side: down_the_barrel(vertebra, t, at, arm) for t in needles}
+    obliques = {t.side: oblique(vertebra, t.side, at, arm=arm) for t in needles if t.side in vertebra.pedicles}
     checked = tuple(_checked(plan, vertebra, t, ap, lateral) for t in needles)
     prone = PatientPosition.HFP if at is DetectorAt.BEHIND else PatientPosition.HFS
-    reach = (out_of_reach(v.arm, prone) for v in (ap, lateral, *barrels))
+    reach = (out_of_reach(v.arm, prone) for v in (ap, lateral, *barrels.values()))
     findings = (*(f for c in checked for f in c.findings), *(f for f in reach if f is not None))
     return Views(plan, ap, lateral, barrels, obliques, checked, tuple(dict.fromkeys(findings)))
 

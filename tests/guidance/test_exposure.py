@@ -10,6 +10,7 @@ import pytest
 from trocar.geometry import Pose
 from trocar.guidance.carm import CArm, Detector
 from trocar.guidance.exposure import (
+    CEMENT_PER_MM,
     IDEAL,
     WATER_PER_MM,
     Shutters,
@@ -24,6 +25,7 @@ from trocar.guidance.exposure import (
 )
 from trocar.guidance.frames import Intensity
 from trocar.guidance.rods import Rod, rod_mm
+from trocar.physics.attenuation import CORTICAL_BONE
 from trocar.volume import Volume
 
 DETECTOR = Detector(96, 128, 2.0, 2.0)
@@ -59,6 +61,19 @@ def test_padding_below_air_is_air() -> None:
     scanned = water((np.s_[:, :10, :], -3024.0))
     np.testing.assert_array_equal(attenuation(scanned).array, attenuation(water((np.s_[:, :10, :], -1000.0))).array)
     assert attenuation(scanned).array.min() == 0.0
+
+
+def test_attenuation_is_that_of_the_tables() -> None:
+    """NISTIR 5632 (Hubbell & Seltzer 1995), 60 keV: water 0.2059 cm2/g, cortical bone 0.3148 at 1.92 g/cm3."""
+    hu = np.array([[[-1000.0, 0.0, CORTICAL_BONE.hu()]]], np.float32)
+    air, water_, bone = attenuation(Volume(hu, np.eye(4))).array[0, 0]
+    assert air == 0.0
+    assert water_ == pytest.approx(0.02059, rel=2e-3)
+    assert bone == pytest.approx(0.3148 * 0.192, rel=5e-3)
+    heavier = attenuation(Volume(hu, np.eye(4)), Technique(bone=1.5)).array[0, 0]
+    assert heavier[2] - heavier[1] == pytest.approx(1.5 * (bone - water_), rel=1e-5)
+    # barium 8.511, PMMA 0.1924, sulphur and oxygen of the sulphate about 0.25 cm2/g, 1.53 g/cm3
+    assert pytest.approx(0.153 * (0.7 * 0.1924 + 0.3 * (0.588 * 8.511 + 0.412 * 0.26)), rel=0.01) == CEMENT_PER_MM
 
 
 def test_attenuation_refuses_what_is_no_ct() -> None:
@@ -143,7 +158,7 @@ def test_cement_adds_its_share() -> None:
     filled[55:65, 25:35, 55:65] = 0.5
     share = Volume(filled, water().affine, unit="1")
     plain, more = exponents(attenuation(water()), AP), exponents(attenuation(water()), AP, cement=(share,))
-    assert (more - plain)[47, 63] == pytest.approx((0.25 - soft_per_mm()) * 10.0, rel=0.01)
+    assert (more - plain)[47, 63] == pytest.approx((CEMENT_PER_MM - soft_per_mm()) * 10.0, rel=0.01)
 
 
 def test_what_pixels_mean_is_as_told() -> None:

@@ -22,22 +22,16 @@ from scipy import ndimage
 from trocar.geometry import Pose
 from trocar.guidance.carm import AT_REST, CArm
 from trocar.guidance.frames import Frame, Intensity
-from trocar.guidance.rods import Rod, rod_mm
+from trocar.guidance.rods import BEAM_KEV, Rod, rod_mm
 from trocar.measure import Range
+from trocar.physics.attenuation import CORTICAL_BONE, WATER, bone_cement, water_and_bone
 from trocar.physics.compiled import compiled
 from trocar.physics.xray import line_integrals
 from trocar.volume import Volume
 
-#: Linear attenuation at 60 keV, near the mean energy of 80 kVp behind a trunk, per mm. Mass attenuation of water
-#: and cortical bone (ICRU-44): Hubbell & Seltzer, NISTIR 5632 (1995), times densities of 1.00 and 1.92 g/cm3.
-WATER_PER_MM = 0.02059
-CORTICAL_PER_MM = 0.0604
-#: PMMA with 30 % of barium sulphate by weight, 1.53 g/cm3 by mixing 1.19 and 4.50, at 60 keV from the same tables.
-CEMENT_PER_MM = 0.25
-#: HU of cortical bone (ICRU-44) at 70 keV, about the mean energy of a CT at 120 kVp: from the same tables.
-CORTICAL_HU = 1590.0
-#: Below this a CT holds padding (scanners write -2048 or -3024), not air: taken as air.
-AIR_HU = -1000.0
+#: Water, and PMMA cement with 30 % of barium sulphate, per mm.
+WATER_PER_MM = float(WATER.per_mm(BEAM_KEV))
+CEMENT_PER_MM = float(bone_cement().per_mm(BEAM_KEV))
 #: What stands in the place of bone that is moved: muscle, HU.
 SOFT_HU = 40.0
 #: The blur of scatter on the detector, standard deviation, mm: broad against every structure of interest. Ours.
@@ -136,17 +130,17 @@ IDEAL = Technique(
 
 
 def attenuation(ct: Volume, technique: Technique | None = None) -> Volume:
-    """HU as linear attenuation per mm (unit "/mm"): straight from air to water, then to cortical bone.
+    """HU as linear attenuation per mm at :data:`trocar.guidance.rods.BEAM_KEV` (unit "/mm"), padding as air.
 
-    ``technique.bone`` scales what is above water. Padding below air is air. Raises ``ValueError`` for another unit.
+    Mixtures of air and water, of water and cortical bone (:func:`trocar.physics.attenuation.water_and_bone`);
+    ``technique.bone`` scales what bone adds to water. Raises ``ValueError`` for another unit.
     """
     if ct.unit != "HU":
         raise ValueError(f"a volume in {ct.unit!r} is no CT: attenuation needs HU.")
-    bone = 1.0 if technique is None else technique.bone
-    steep = bone * (CORTICAL_PER_MM / WATER_PER_MM - 1.0) / CORTICAL_HU
-    hu = np.maximum(np.asarray(ct.array, dtype=np.float32), np.float32(AIR_HU))
-    share = np.where(hu > 0.0, np.float32(steep), np.float32(1e-3))
-    return Volume(np.float32(WATER_PER_MM) * (1.0 + share * hu), ct.affine, ct.frame_of_reference, "/mm")
+    water, bone = water_and_bone(ct.array)
+    added = (1.0 if technique is None else technique.bone) * (float(CORTICAL_BONE.per_mm(BEAM_KEV)) - WATER_PER_MM)
+    mu = np.float32(WATER_PER_MM) * (water + bone) + np.float32(added) * bone
+    return Volume(mu, ct.affine, ct.frame_of_reference, "/mm")
 
 
 def soft_per_mm(technique: Technique | None = None) -> float:

@@ -9,12 +9,15 @@ from numpy.typing import NDArray
 
 from trocar.geometry import Line, Vector, frozen, unit
 from trocar.guidance.carm import CArm
+from trocar.physics.attenuation import STEEL
 from trocar.physics.compiled import compiled
 from trocar.planning.instrument import Needle
 from trocar.planning.trajectory import Trajectory
 
-#: Iron at 60 keV, 1.205 cm2/g (Hubbell & Seltzer, NISTIR 5632, 1995) times 7.87 g/cm3, per mm; steel is near it.
-STEEL_PER_MM = 0.948
+#: The one energy that an exposed image is worked out at, near the mean of 80 kVp behind a trunk (from memory,
+#: unverified), keV.
+BEAM_KEV = 60.0
+STEEL_PER_MM = float(STEEL.per_mm(BEAM_KEV))
 #: A ray nearer than this to parallel to the axis (squared sine), or to square to it (cosine), counts as this near.
 _PARALLEL, _ACROSS = 1e-18, 1e-12
 

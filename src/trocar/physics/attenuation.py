@@ -157,8 +157,8 @@ def water_and_bone(hu: NDArray[Any], ct_kev: float = CT_KEV) -> tuple[NDArray[np
     :func:`transmission`.
     """
     values = np.maximum(np.asarray(hu, dtype=np.float32), np.float32(AIR_HU))
-    bone: NDArray[np.float32] = np.maximum(values, np.float32(0.0)) / np.float32(CORTICAL_BONE.hu(ct_kev))
-    water = np.minimum(np.float32(1.0) + np.float32(1e-3) * values, np.float32(1.0)) - bone
+    bone = np.asarray(np.maximum(values, 0.0) / np.float32(CORTICAL_BONE.hu(ct_kev)), dtype=np.float32)
+    water = np.asarray(np.minimum(np.float32(1.0) + np.float32(1e-3) * values, 1.0) - bone, dtype=np.float32)
     return water, bone
 
 

@@ -588,7 +588,7 @@ def test_a_slow_peer_holds_nobody_up_and_is_told(monkeypatch: pytest.MonkeyPatch
 
 
 def test_only_this_computer_is_let_in_unless_asked() -> None:
-    for host in ("0.0.0.0", "", "192.168.0.1", "::"):
+    for host in ("0.0.0.0", "", "192.168.0.1", "::", "127.0.0.1.example.org", "10.0.0.1"):
         with pytest.raises(ValueError, match="anybody=True"):
             listen(0, host)
     with listen(0) as link, pytest.raises(ToolError, match="cannot be listened to"):

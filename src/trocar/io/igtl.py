@@ -16,6 +16,7 @@ the sender's affair.) Time is the sender's stamp; where that is 0, the time of a
 
 from __future__ import annotations
 
+import ipaddress
 import selectors
 import socket
 from collections.abc import Collection
@@ -35,8 +36,6 @@ PORT = 18944
 MOST_PEERS = 8
 #: How long to wait for a connection, and before the next attempt, s.
 CONNECT_S, RETRY_S = 1.0, 0.5
-#: What begins the address of this computer itself.
-LOOPBACK = ("127.", "::1", "localhost")
 
 
 class Client(Link):
@@ -144,7 +143,7 @@ def listen(
     ``port`` 0 takes a free one. Raises ``ValueError`` for a ``host`` beyond this computer without ``anybody``, and
     :class:`ToolError` where the port cannot be had.
     """
-    if not anybody and not host.startswith(LOOPBACK):
+    if not anybody and not _is_here(host):
         raise ValueError(f"host={host!r} lets other computers in: say anybody=True if they may connect, unchecked.")
     try:
         listening = socket.create_server((host, port), backlog=MOST_PEERS, family=_family(host), reuse_port=False)
@@ -154,6 +153,14 @@ def listen(
         ) from None
     meaning = Meaning(axes, intensity, frozenset(slabs))
     return Server(listening, f"port {listening.getsockname()[1]}", meaning, checksums, clock)
+
+
+def _is_here(host: str) -> bool:
+    """Whether an address is that of this computer itself, which no other can reach."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name: it may lead anywhere, but for this one
+        return host == "localhost"
 
 
 def _family(host: str) -> socket.AddressFamily:

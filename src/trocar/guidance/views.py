@@ -7,8 +7,8 @@ turned about the vertebra's own height until it looks along a pedicle. Their cen
 vertebral body. The view *down the barrel* looks along the needle, which is a point there; its central ray is the
 needle's axis.
 
-With e from entry to target, LPS, and the detector in front: primary atan2(ex, -ey), secondary asin(ez / |e|). The
-detector behind, over a prone patient with the tube under the table, has the opposite ray: primary 180 degrees further,
+With e from entry to target, LPS, and the detector in front: primary atan2(ex, -ey), secondary asin(ez / length of e).
+The detector behind, over a prone patient with the tube under the table, has the opposite ray: primary 180 degrees further,
 secondary with the other sign.
 """
 

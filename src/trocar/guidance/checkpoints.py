@@ -36,8 +36,8 @@ STEP_MM, TOLD_MM = 0.25, 1.0
 BEFORE_MM, BEYOND_MM = 6.0, 30.0
 #: Nearer than this to a line the tip is told to be at it, mm: about the tip's own shadow.
 AT_LINE_MM = 1.0
-#: A tip that has this much less room in front than the lateral shows, mm, is told of: our judgement. That a true lateral
-#: alone misjudges the anterior cortex: Clin Orthop Relat Res 1989, PMID 2665995 (abstract read).
+#: A tip that has this much less room in front than the lateral shows, mm, is told of: our judgement. That a true
+#: lateral alone misjudges the anterior cortex: Clin Orthop Relat Res 1989, PMID 2665995 (abstract read).
 FLATTERING_MM = 2.0
 #: A needle beside the pedicle may touch bone this far inside the pedicle's lateral border, mm (``planning.access``).
 BESIDE_MM = 2.0

@@ -8,8 +8,8 @@ vertebral body. The view *down the barrel* looks along the needle, which is a po
 needle's axis.
 
 With e from entry to target, LPS, and the detector in front: primary atan2(ex, -ey), secondary asin(ez / length of e).
-The detector behind, over a prone patient with the tube under the table, has the opposite ray: primary 180 degrees further,
-secondary with the other sign.
+The detector behind, over a prone patient with the tube under the table, has the opposite ray: primary 180 degrees
+further, secondary with the other sign.
 """
 
 from __future__ import annotations

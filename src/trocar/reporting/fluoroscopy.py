@@ -18,7 +18,7 @@ from trocar.reporting.fluoroscopy_views import Views, views_of
 from trocar.reporting.views import View
 from trocar.reporting.words import sentence
 
-__all__ = ["Views", "chapter", "grave", "views_of"]
+__all__ = ["Views", "chapter", "grave", "pictures", "views_of"]
 
 TITLE = "What the C-arm will show"
 #: Every so many millimetres a row in the table of depths.
@@ -36,7 +36,7 @@ def chapter(views: Views) -> Chapter:
     return Chapter(
         TITLE,
         _lead(views),
-        _pictures(views),
+        pictures(views),
         (_positions(views), *(_events(views, c) for c in views.checked), *(_depths(views, c) for c in views.checked)),
         concerns(views.findings),
     )
@@ -142,7 +142,8 @@ def _of(views: Views, checked: Checkpoints) -> str:
 # --- pictures -----------------------------------------------------------------------------------
 
 
-def _pictures(views: Views) -> tuple[Picture, ...]:
+def pictures(views: Views) -> tuple[Picture, ...]:
+    """AP, lateral, down each needle, the oblique of a single one, and each needle's checkpoints, as PNG."""
     images = views.images()
     out = [
         _picture(views, "ap", views.ap, images["ap"], views.trajectories),

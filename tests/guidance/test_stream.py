@@ -14,6 +14,7 @@ from trocar.guidance.live import steady_clock
 from trocar.guidance.mailbox import Mailbox, weight
 from trocar.guidance.stream import checked, merged, played, pumped, timed
 from trocar.guidance.watchdog import Rules
+from trocar.measure import Finding, Severity
 
 
 @pytest.fixture(autouse=True)
@@ -100,6 +101,19 @@ def test_a_full_mailbox_lets_the_oldest_go_and_the_loss_is_known() -> None:
     things = list(checked(box.events()))
     assert [t.number for t in things if isinstance(t, Reading)] == [*range(16, 25), 40]
     assert [t.finding.because for t in things if isinstance(t, Alarm)] == ["numbers 25 to 39 never came"]
+
+
+def test_an_alarm_of_the_door_is_not_pushed_out_by_what_comes_after() -> None:
+    lost = Alarm(AlarmKind.SILENT, 0.0, 0, "link", Finding(Severity.STOP, "the connection was lost"))
+    box = Mailbox(lambda: 0.0, most_items=5)
+    box.put(reading(0, 0.0))
+    box.put(lost)
+    for n in range(1, 20):
+        box.put(reading(n, n / 100))
+    box.end()
+    items = [event.item for event in box.events()]
+    assert items[0] is lost
+    assert [i.number for i in items[1:]] == list(range(15, 20))
 
 
 def test_images_that_wait_are_bounded_in_bytes() -> None:

@@ -17,6 +17,8 @@ from trocar.measure import Severity
 
 #: What waits at most: so many items, and so many bytes of images (at 1024 x 1024 x 16 bit, 64 images: 4 s at 15 Hz).
 MOST_ITEMS, MOST_BYTES = 4096, 128 * 2**20
+#: Alarms that are kept although they were too many or too old; the door raises them sparingly.
+MOST_ALARMS = 64
 #: How often it is said that nothing came, s: a silence of 0.5 s is noticed within a tenth of that.
 POLL_S = 0.05
 #: An item that has waited so long for us, s, is told: the computer cannot keep up.
@@ -29,6 +31,7 @@ class Mailbox:
     def __init__(self, clock: Callable[[], float], most_items: int = MOST_ITEMS, most_bytes: int = MOST_BYTES) -> None:
         self._clock, self._most_items, self._most_bytes = clock, most_items, most_bytes
         self._waiting: deque[Event] = deque()
+        self._alarms: deque[Event] = deque(maxlen=MOST_ALARMS)
         self._bytes = 0
         self._filled = threading.Condition()
         self._ended = False
@@ -40,7 +43,10 @@ class Mailbox:
             self._waiting.append(Event(self._clock(), item))
             self._bytes += weight(item)
             while len(self._waiting) > self._most_items or self._bytes > self._most_bytes:
-                self._bytes -= weight(self._waiting.popleft().item)
+                gone = self._waiting.popleft()
+                self._bytes -= weight(gone.item)
+                if isinstance(gone.item, Alarm):  # what the door saw wrong must not give way to what it let in
+                    self._alarms.append(gone)
             self._filled.notify()
 
     def end(self) -> None:
@@ -61,13 +67,15 @@ class Mailbox:
     def _next(self, poll_s: float) -> Event | None:
         until = time.monotonic() + poll_s
         with self._filled:
-            while not self._waiting:
+            while not (self._waiting or self._alarms):
                 left = until - time.monotonic()
                 if self._ended:
                     return None
                 if left <= 0.0:
                     return Event(self._clock())
                 self._filled.wait(left)
+            if self._alarms:
+                return self._alarms.popleft()
             event = self._waiting.popleft()
             self._bytes -= weight(event.item)
             return event

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from trocar.errors import OutputError, ToolError
+from trocar.io import film
 from trocar.io.film import Codec, write_film
 
 ENDINGS = ["mp4", "gif"]
@@ -28,13 +29,13 @@ def sequence(count: int = 7, shape: tuple[int, int] = (48, 66)) -> Iterator[np.n
 
 def read(path: Path) -> list[np.ndarray]:
     if path.suffix == ".gif":
-        with Image.open(path) as film:
-            return [np.asarray((film.seek(n), film.convert("RGB"))[1]) for n in range(film.n_frames)]
+        with Image.open(path) as gif:
+            return [np.asarray((gif.seek(n), gif.convert("RGB"))[1]) for n in range(gif.n_frames)]
     cv2 = pytest.importorskip("cv2")
-    film, frames = cv2.VideoCapture(str(path)), []
-    while (got := film.read())[0]:
+    video, frames = cv2.VideoCapture(str(path)), []
+    while (got := video.read())[0]:
         frames.append(got[1][..., ::-1])
-    film.release()
+    video.release()
     return frames
 
 
@@ -85,6 +86,27 @@ def test_red_stays_red_and_left_stays_left(tmp_path: Path, ending: str) -> None:
     np.testing.assert_allclose(right, (90, 90, 90), atol=12)
 
 
+def test_the_faster_codec_can_be_asked_for(tmp_path: Path) -> None:
+    pytest.importorskip("cv2")
+    path = tmp_path / "film.mp4"
+    assert write_film(path, sequence(), 15.0, codec=Codec.MPEG4) is Codec.MPEG4
+    assert len(read(path)) == 7
+    assert write_film(tmp_path / "film.gif", sequence(), 15.0, codec=Codec.GIF) is Codec.GIF
+    for name, wrong in (("film.mp4", Codec.GIF), ("film.gif", Codec.VP9)):
+        with pytest.raises(ValueError, match="cannot hold"):
+            write_film(tmp_path / name, sequence(), 15.0, codec=wrong)
+
+
+def test_without_vp9_the_other_is_taken_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("cv2")
+    monkeypatch.setitem(film.FOURCC, Codec.VP9, "zzzz")
+    path = tmp_path / "film.mp4"
+    assert write_film(path, sequence(), 15.0) is Codec.MPEG4
+    assert len(read(path)) == 7
+    with pytest.raises(ToolError, match=r"cannot write \.mp4"):
+        write_film(path, sequence(), 15.0, codec=Codec.VP9)
+
+
 def test_the_pace_of_a_video_is_told_in_it(tmp_path: Path) -> None:
     cv2 = pytest.importorskip("cv2")
     write_film(tmp_path / "film.mp4", sequence(), 7.5)
@@ -94,9 +116,9 @@ def test_the_pace_of_a_video_is_told_in_it(tmp_path: Path) -> None:
 def test_a_gif_keeps_its_pace_over_time(tmp_path: Path) -> None:
     """15 a second is 6.67 hundredths a frame: some last 6, some 7, and 45 frames last 3 seconds."""
     write_film(tmp_path / "film.gif", sequence(45), 15.0)
-    with Image.open(tmp_path / "film.gif") as film:
-        lasts = [(film.seek(n), film.info["duration"])[1] for n in range(film.n_frames)]
-        assert film.info["loop"] == 0
+    with Image.open(tmp_path / "film.gif") as gif:
+        lasts = [(gif.seek(n), gif.info["duration"])[1] for n in range(gif.n_frames)]
+        assert gif.info["loop"] == 0
     assert set(lasts) == {60, 70}
     assert sum(lasts) == 3000
 

@@ -115,7 +115,7 @@ def _identity(out: Dataset, run: Run, about: About) -> None:
     out.PatientName = out.PatientID = about.pseudonym
     out.StudyInstanceUID = about.study_uid or _uid("study", run.digest.hexdigest())
     out.SeriesInstanceUID = about.series_uid or _uid("series", run.digest.hexdigest())
-    out.StudyID, out.SeriesNumber, out.InstanceNumber = "", 1, 1
+    out.StudyID, out.Laterality, out.SeriesNumber, out.InstanceNumber = "", "", 1, 1
     if not about.derivation:
         del out.DerivationDescription
     if about.frame_of_reference:

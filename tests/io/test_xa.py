@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
@@ -221,6 +223,25 @@ def test_a_long_run_is_written_and_read_in_little_memory(tmp_path: Path) -> None
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 12 * one.nbytes
+
+
+@pytest.mark.skipif(not shutil.which("dciodvfy"), reason="dicom3tools is not installed")
+@pytest.mark.parametrize("count", [1, 4])
+@pytest.mark.parametrize("kind", ["moving", "logarithmic", "without geometry"])
+def test_another_program_finds_every_element_that_the_standard_asks_for(tmp_path: Path, count: int, kind: str) -> None:
+    path = tmp_path / "run.dcm"
+    view = replace(VIEW, roll_deg=7.0, detector=replace(VIEW.detector, principal=(3.0, 4.0)))
+    given = {
+        "moving": lambda n: Frame(
+            n, n * n / 9.0, "t", image(n), view.about((0.0, 0.0, n)).facing((n - 1.0, -9.0, 2.0))
+        ),
+        "logarithmic": lambda n: Frame(n, n / 9.0, "t", image(n), view, Intensity.LOG),
+        "without geometry": lambda n: Frame(n, n / 9.0, "t", image(n, np.uint8)),
+    }[kind]
+    write_xa(path, map(given, range(count)), replace(ABOUT, collimation=Collimation(2, 20, 3, 30, (12.0, 16.0, 10.0))))
+    told = subprocess.run(["dciodvfy", "-new", str(path)], capture_output=True, text=True, check=False).stderr
+    assert "XAImage" in told
+    assert [line for line in told.splitlines() if "Error" in line] == []
 
 
 # --- refusals on writing -------------------------------------------------------------------------

@@ -87,6 +87,8 @@ def header(run: Run, about: About) -> Dataset:
     _acquisition(out, about)
     if about.collimation is not None:
         _collimator(out, about.collimation)
+    out.PatientOrientation, out.PositionerMotion = "", "STATIC"
+    out.PositionerPrimaryAngle = out.PositionerSecondaryAngle = None
     if run.views:
         _geometry(out, run.views, about)
     out.file_meta = FileMetaDataset()
@@ -125,11 +127,14 @@ def _identity(out: Dataset, run: Run, about: About) -> None:
 def _pixels(out: Dataset, run: Run) -> None:
     out.SamplesPerPixel, out.PhotometricInterpretation = 1, "MONOCHROME2"
     out.Rows, out.Columns = run.first.image.shape
-    out.NumberOfFrames = len(run.times_s)
+    if len(run.times_s) > 1:
+        out.NumberOfFrames = len(run.times_s)
     out.BitsAllocated = out.BitsStored = 8 * run.kind.itemsize
     out.HighBit, out.PixelRepresentation = out.BitsStored - 1, 0
     out.PixelIntensityRelationship, sign = RELATIONS[run.first.intensity]
     out.PixelIntensityRelationshipSign = sign
+    if out.PixelIntensityRelationship == "LOG":  # which asks for a way back to the dose; its scale is not known here
+        out.RescaleIntercept, out.RescaleSlope, out.RescaleType = 0, 1, "US"
 
 
 def _timing(out: Dataset, run: Run) -> None:

@@ -92,7 +92,8 @@ def until(events: Iterator[Event], done: Callable[[Stamped | Alarm], bool]) -> l
     found: list[Stamped | Alarm] = []
     give_up = time.monotonic() + WAIT_S
     for event in events:
-        if event.item is not None:
+        slow = isinstance(event.item, Alarm) and "This computer" in event.item.finding.text  # and so are the tests
+        if event.item is not None and not slow:
             found.append(event.item)
             if done(event.item):
                 return found
@@ -499,6 +500,14 @@ def test_a_flood_of_bad_messages_is_no_flood_of_alarms() -> None:
         peer.sendall(_content("POLYDATA", bytes(10)) * 5000 + wire(2))
         found = until(server.events(), lambda i: isinstance(i, ToolPose))
     assert 1 <= len(found) - 1 <= WAIT_S
+
+
+def test_complaints_of_one_sort_are_gathered() -> None:
+    with socket.socket() as unused:
+        peer = igtl_peer.Peer(unused, "peer", 0.0)
+        assert [peer.told("sum", t) for t in (0.0, 0.5, 0.9, 1.1, 1.2, 2.5)] == [1, 0, 0, 3, 0, 2]
+        assert [peer.told(f"new {n}", 3.0) for n in range(1000)] == [1] * 1000
+        assert len(peer._complaints) <= igtl_peer.MOST_COMPLAINTS
 
 
 @settings(max_examples=200, deadline=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -85,6 +86,19 @@ def stream() -> Iterator[Stream]:
     served.close()
 
 
+@contextmanager
+def ended_after(camera: Capture, seconds: float = WAIT_S) -> Iterator[Capture]:
+    """No test may hang: where what is waited for does not come, the stream ends."""
+    timer = threading.Timer(seconds, camera.close)
+    timer.start()
+    try:
+        with camera:
+            yield camera
+    finally:
+        timer.cancel()
+        timer.join()
+
+
 def until(things: Iterator[Stamped | Alarm | Event], done: Callable[[object], bool]) -> list[object]:
     found = []
     give_up = time.monotonic() + WAIT_S
@@ -97,7 +111,7 @@ def until(things: Iterator[Stamped | Alarm | Event], done: Callable[[object], bo
 
 
 def test_a_served_stream_comes_freezes_and_goes_on(stream: Stream) -> None:
-    with Capture(stream.address, name="C-arm") as camera:
+    with ended_after(Capture(stream.address, name="C-arm")) as camera:
         things = checked(camera.events())
         frames = [t for t in until(things, lambda t: isinstance(t, Frame) and t.number == 10) if isinstance(t, Frame)]
         assert [f.number for f in frames] == list(range(1, 11))
@@ -116,7 +130,7 @@ def test_a_stream_that_falls_mute_is_silent_and_one_that_dies_is_opened_again(
 ) -> None:
     monkeypatch.setattr(capture, "READ_MS", 800)
     monkeypatch.setattr(capture, "RETRY_S", 0.1)
-    with Capture(stream.address, name="C-arm") as camera:
+    with ended_after(Capture(stream.address, name="C-arm")) as camera:
         things = checked(camera.events())
         until(things, lambda t: isinstance(t, Frame) and t.number == 3)
         stream.mute = True

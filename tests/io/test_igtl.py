@@ -11,6 +11,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,8 @@ from trocar.io.igtl_items import (
     tracking_message,
 )
 from trocar.io.igtl_wire import HEADER, MOST_BODY, Broken, Header, Inbox, Refused, parse_header, raw_message, stamped
+from trocar.io.recording import Recorder, watched
+from trocar.io.replay import replayed
 from trocar.measure import Finding, Severity
 from trocar.volume import Volume
 
@@ -353,6 +356,57 @@ def test_a_server_that_vanishes_is_told_and_found_again() -> None:
             second.send(tool(1))
             found = until(events, lambda i: isinstance(i, ToolPose))
     assert [a.over for a in found if isinstance(a, Alarm)] == [True]
+
+
+def test_a_live_link_replays_to_the_same_alarms(tmp_path: Path) -> None:
+    """Losses, a bad message, silence and a lost connection, recorded as they came, and read back."""
+
+    def told_by(things: Iterator[Stamped | Alarm] | list[Stamped | Alarm]) -> list[tuple[Any, ...]]:
+        alarms = (t for t in things if isinstance(t, Alarm))
+        return [(a.kind, a.time_s, a.number, a.source, a.finding, a.over) for a in alarms]
+
+    server = listen(0)
+    path = tmp_path / "run.rec"
+    recorder = Recorder(path, expected=("Needel",))
+    with recorder, connect(port=server.port) as client, ended_after(client):
+        things = watched(client.events(), recorder)
+        wait_for(lambda: server.peers)
+        for n in range(1, 6):
+            server.send(tool(n))
+        server._sent["Needle"] += 3  # three that were never sent
+        server.send(tool(9))
+        server.send(Points(1, 1.0, "bad", ("x",), np.full((1, 3), np.nan)))
+        live = until_thing(things, lambda t: isinstance(t, Alarm) and "No position" in t.finding.text)
+        server.close()
+        live += until_thing(things, lambda t: isinstance(t, Alarm) and "was lost" in t.finding.text)
+        live += until_thing(things, lambda t: isinstance(t, Alarm) and "Needel" in t.finding.text)
+        things.close()
+    again = list(replayed(path))
+    assert told_by(again)[: len(told_by(live))] == told_by(live)
+    assert [t.number for t in again if isinstance(t, ToolPose)] == [1, 2, 3, 4, 5, 9]
+    assert {"numbers 6 to 8 never came"} <= {a.finding.because for a in again if isinstance(a, Alarm)}
+    assert told(again, "is not used")
+
+
+@contextmanager
+def ended_after(link: Any, seconds: float = 2 * WAIT_S) -> Iterator[None]:
+    """No test may hang: where what is waited for does not come, the stream ends."""
+    timer = threading.Timer(seconds, link.close)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+
+
+def until_thing(things: Iterator[Stamped | Alarm], done: Callable[[Stamped | Alarm], bool]) -> list[Stamped | Alarm]:
+    found = []
+    for thing in things:
+        found.append(thing)
+        if done(thing):
+            break
+    return found
 
 
 def test_a_server_that_is_not_there_is_told_once() -> None:

@@ -12,7 +12,7 @@ import trocar
 from trocar.anatomy.levels import Level
 from trocar.anatomy.patient import Anatomy
 from trocar.anatomy.phantom import Fracture, Phantom, PhantomSpec, phantom
-from trocar.anatomy.vertebra import Vertebra
+from trocar.anatomy.vertebra import Part, Vertebra
 from trocar.geometry import Pose, Side, angle_deg, unit
 from trocar.guidance.carm import CArm, Detector
 from trocar.guidance.view_drawing import Mark, ViewDrawing, draw
@@ -387,3 +387,18 @@ def test_a_real_vertebra_is_shown_as_it_lies(shared_data: Path) -> None:
     turned = trueness(replace(ap, secondary_angle_deg=ap.secondary_angle_deg + 12.0), vertebra)
     assert max(turned.endplates_mm.values()) > max(found.endplates_mm.values()) + 4.0
     assert trueness(lateral, vertebra, Kind.LATERAL).pedicle_shift_mm < 3.0
+
+
+def test_a_wall_ends_where_the_endplate_begins() -> None:
+    """A body whose back is lower than its front: the line at its posterior wall does not run on along the endplate."""
+    vertebra = block()
+    p = vertebra.parts.world_mm(np.stack(np.indices(vertebra.parts.shape), axis=-1))
+    low = (vertebra.parts.array == Part.BODY) & (p[..., 2] > 13.0 - 0.3 * (p[..., 1] + 16.0))
+    parts = replace(vertebra.parts, array=np.where(low, Part.NONE, vertebra.parts.array))
+    wedge = replace(vertebra, parts=parts, mask=replace(vertebra.mask, array=vertebra.mask.array & ~low))
+    view = replace(true_lateral(vertebra), vertebra=wedge)
+    view = replace(view, arm=replace(FAR, isocentre_mm=np.zeros(3), primary_angle_deg=90.0))
+    (line,) = draw(view).of(Mark.POSTERIOR)
+    places = (line.pixels - view.arm.detector.middle) * draw(view).mm_per_pixel
+    assert places[:, 1].min() > 16.0 - 5.0
+    assert -places[:, 0].min() == pytest.approx(13.0 - 0.3 * 28.0, abs=2.0)  # where it has fallen back by 4 mm

@@ -215,6 +215,10 @@ class TestChapter:
     def test_a_patient_without_the_vertebra_is_no_view(self, plan: Plan) -> None:
         images = replace(plan.anatomy, vertebrae={})
         assert views_of(replace(plan, images=images)) is None
+        (vertebra,) = plan.anatomy.vertebrae.values()
+        parts = replace(vertebra.parts, array=np.zeros_like(vertebra.parts.array))
+        bodiless = replace(plan.anatomy, vertebrae={vertebra.level: replace(vertebra, parts=parts)})
+        assert views_of(replace(plan, images=bodiless)) is None
 
     def test_a_needle_from_the_front_is_looked_at_from_there(self, plan: Plan) -> None:
         (t,) = plan.best.trajectories

@@ -35,6 +35,9 @@ OVAL_BLUR_RAYS = 2.0
 #: A wall is read at heights this far apart, mm; each reading reaches this far up and down, and the readings are blurred
 #: by this.
 WALL_STEP_MM, WALL_BAND_MM, WALL_BLUR_MM = 1.0, 1.5, 1.0
+#: At its upper and lower end a wall stops where it falls back by more than this against its middle, mm: there the
+#: endplate begins.
+WALL_STRAY_MM = 4.0
 #: Bone of less than this area, square to the wall, makes no line on an image: single voxels that stick out, mm2.
 WALL_LEAST_MM2 = 9.0
 
@@ -167,7 +170,11 @@ def wall(ruler: Ruler, body: Volume, points_mm: Points, outward: Vector, up: Vec
         low, high = np.searchsorted(height, (level - WALL_BAND_MM, level + WALL_BAND_MM))
         if high - low > passed:
             rows.append((level, float(np.partition(reach[low:high], -1 - passed)[-1 - passed]) + half))
-    found = np.array(rows).reshape(-1, 2)
+    if not rows:  # a body smaller than what is passed over
+        rows = [(float(height.mean()), float(reach.max()) + half)]
+    found = np.array(rows)
+    stands = np.flatnonzero(found[:, 1] > np.median(found[:, 1]) - WALL_STRAY_MM)
+    found = found[stands[0] : stands[-1] + 1]
     found[:, 1] = gaussian_filter1d(found[:, 1], WALL_BLUR_MM / WALL_STEP_MM, mode="nearest")
     return found
 

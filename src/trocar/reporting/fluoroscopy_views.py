@@ -92,7 +92,7 @@ class Views:
 
 
 def views_of(plan: Plan, arm: CArm | None = None) -> Views | None:
-    """The views of a plan's best option; None without images, needle or vertebra.
+    """The views of a plan's best option; None without images, needle or vertebral body.
 
     The detector stands on the side that the needles come from, away from the tube, and at the patient's left for the
     lateral. ``arm`` gives other distances and another detector than those of :func:`reporting_arm`.
@@ -101,7 +101,7 @@ def views_of(plan: Plan, arm: CArm | None = None) -> Views | None:
         return None
     needles = plan.best.trajectories
     vertebra = plan.images.vertebrae.get(needles[0].level)
-    if vertebra is None:
+    if vertebra is None or not vertebra.body.array.any():
         return None
     arm = reporting_arm() if arm is None else arm
     at = DetectorAt.BEHIND if needles[0].direction @ POSTERIOR < 0.0 else DetectorAt.FRONT

@@ -666,6 +666,29 @@ def test_fewer_compressed_frames_than_promised_are_refused(tmp_path: Path) -> No
         read_xa(path)
 
 
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_damaged_header_is_told_or_read_and_never_breaks(tmp_path: Path, compressed: bool) -> None:
+    """Up to three bytes changed anywhere before the pixels, every fourth file also cut short; seeded."""
+    path = written(tmp_path / "run.dcm", replace(ABOUT, collimation=Collimation(2, 20, 3, 30)))
+    if compressed:
+        dataset = dcmread(path)
+        dataset.compress(RLELossless, generate_instance_uid=False)
+        dataset.save_as(path)
+    data, rng = path.read_bytes(), np.random.default_rng(11)
+    ended = {"told": 0, "read": 0}
+    for n in range(150):
+        spoiled = bytearray(data)
+        for at in rng.integers(132, data.index(b"\xe0\x7f\x10\x00") + 20, rng.integers(1, 4)):
+            spoiled[at] = rng.integers(256)
+        path.write_bytes(spoiled[: rng.integers(len(data))] if n % 4 == 0 else spoiled)
+        try:
+            assert sum(1 for _ in read_xa(path).frames()) > 0
+            ended["read"] += 1
+        except ImageError:
+            ended["told"] += 1
+    assert min(ended.values()) > 20
+
+
 def test_a_damaged_compressed_frame_is_named(tmp_path: Path) -> None:
     path = written(tmp_path / "run.dcm")
     dataset = dcmread(path)

@@ -97,7 +97,7 @@ def read_xa(path: str | os.PathLike[str], *, needs_geometry: bool = False) -> XA
     ``needs_geometry`` that is refused. Raises :class:`ImageError` for anything that is no whole X-ray run.
     """
     file = open_x_ray(path)
-    if int(file.header.get("PixelRepresentation") or 0):
+    if file.number("PixelRepresentation"):
         raise ImageError(
             f"{file.name} has negative pixel values: it is a difference, not an image. Give the run itself."
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import struct
@@ -30,7 +31,7 @@ from pydicom.uid import (
 
 from trocar.errors import ImageError
 from trocar.io.frames import number_or_none
-from trocar.io.pixels import PIXEL_TAGS, readable, stored_values
+from trocar.io.pixels import DAMAGED, PIXEL_TAGS, readable, stored_values
 from trocar.io.source import existing
 
 #: The classes of DICOM files that hold projection images of a C-arm or a fluoroscopy table.
@@ -82,7 +83,7 @@ class XRayFile:
     @property
     def count(self) -> int:
         """How many frames the header promises."""
-        return int(self.header.get("NumberOfFrames") or 1)
+        return max(1, int(self.number("NumberOfFrames") or 1))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -108,9 +109,12 @@ class XRayFile:
 
     def images(self) -> Iterator[NDArray[Any]]:
         """Each frame's stored values ``[row, column]``, decoded when it is asked for."""
+        number = 0
         with self._open() as stream, quiet():
-            for number, data in enumerate(self._frames(stream)):
-                yield stored_values(self._alone(data), f"frame {number + 1} of {self.name}")[0]
+            for number, data in enumerate(itertools.islice(self._frames(stream), self.count), 1):
+                yield stored_values(self._alone(data), f"frame {number} of {self.name}")[0]
+        if number < self.count:
+            raise ImageError(f"{self.name} holds {number} of {self.count} frames: copy it again from its source.")
 
     def _open(self) -> IO[bytes]:
         return BytesIO(self.inflated) if self.inflated is not None else self.path.open("rb")
@@ -162,8 +166,7 @@ def open_x_ray(path: str | os.PathLike[str]) -> XRayFile:
         raise ImageError(f"{found.name} is a folder: name the file of one X-ray run in it.")
     with quiet(), readable(found.name):
         opened = _located(found)
-    _check_kind(opened)
-    with readable(found.name):
+        _check_kind(opened)
         _check_whole(opened)
     return opened
 
@@ -174,11 +177,25 @@ def _located(path: Path) -> XRayFile:
             raise ImageError(f"{path.name} is not DICOM: name the file of an X-ray run (XA or RF).")
         stream.seek(0)
         header = pydicom.dcmread(stream, stop_before_pixels=True)
+        _drop_damaged(header)
         syntax = UID(str(header.file_meta.get("TransferSyntaxUID") or ""))
         if syntax == DeflatedExplicitVRLittleEndian:
             return _inflated(path, header)
         start, length = _pixel_head(stream, syntax, path.name)
     return XRayFile(path, header, syntax, start, length)
+
+
+def _drop_damaged(dataset: Dataset) -> None:
+    """Take elements that cannot be understood for absent, so that what is needed is then missed by name."""
+    for tag in list(dataset.keys()):
+        try:
+            element = dataset[tag]
+        except DAMAGED:
+            del dataset[tag]
+            continue
+        if element.VR == "SQ":
+            for item in element.value:
+                _drop_damaged(item)
 
 
 def _inflated(path: Path, header: Dataset) -> XRayFile:
@@ -203,13 +220,11 @@ def _check_kind(file: XRayFile) -> None:
     if kind not in X_RAY_STORAGE:
         called = kind.name if kind else "a file of no known kind"
         raise ImageError(f"{file.name} is {called}, not an X-ray run: give an XA or RF image.")
-    if int(file.header.get("SamplesPerPixel") or 1) != 1 or file.header.get("PhotometricInterpretation") not in (
-        "MONOCHROME1",
-        "MONOCHROME2",
-    ):
+    shown = str(file.header.get("PhotometricInterpretation") or "")
+    if (file.number("SamplesPerPixel") or 1) != 1 or shown not in ("MONOCHROME1", "MONOCHROME2"):
         raise ImageError(f"{file.name} is in colour: a screen shot is no X-ray image. Export the run itself.")
-    for keyword in ("Rows", "Columns", "BitsAllocated", "BitsStored"):
-        if keyword not in file.header:
+    for keyword, most in (("Rows", 65535), ("Columns", 65535), ("BitsAllocated", 16), ("BitsStored", 16)):
+        if not 1 <= (file.number(keyword) or 0) <= most:
             raise ImageError(f"{file.name} does not say its {keyword}: it is damaged. Copy it again from its source.")
 
 

@@ -21,12 +21,17 @@ from trocar.planning.trajectory import Grade, Trajectory
 from ..planning import block as blocks
 
 
-@pytest.fixture(scope="module")
-def planned() -> Planned:
+def block_plan() -> Planned:
+    """The best path into a vertebra of blocks."""
     anatomy = blocks.patient()
     site = Site.of(anatomy, next(iter(anatomy.vertebrae)))
     corridors = find_corridors(site, Side.LEFT, TRANSPEDICULAR, Needle.of_gauge(13))
     return Planned(corridors[0].trajectory, site, TRANSPEDICULAR.margins)
+
+
+@pytest.fixture(scope="module")
+def planned() -> Planned:
+    return block_plan()
 
 
 def at(path: Trajectory, back_mm: float = 0.0, off: np.ndarray | None = None, way: np.ndarray | None = None) -> Tip:

@@ -36,7 +36,7 @@ def test_tip_and_axis_lie_where_they_are_projected(way: tuple[float, ...], style
     a, c, turn = errors_px(seen, where, rod)
     assert abs(a) < 0.45
     assert abs(c) < 0.06
-    assert abs(turn) < 1e-3
+    assert abs(turn) < 1.5e-3
     assert seen.confidence > 0.7
 
 

@@ -13,6 +13,10 @@ from scipy import ndimage
 BLUR_PX = 0.7
 #: Places of an end that are tried, pixels apart.
 PLACE_PX = 0.1
+#: Steps across the shaft, pixels.
+_ACROSS_PX = 0.25
+#: The middle of a shaft: so many widths to either side of its axis, where a round one is about equally thick.
+CORE_WIDTHS = 0.2
 
 Vector = NDArray[np.float64]
 
@@ -30,15 +34,19 @@ class End:
     heights: Vector
 
     @classmethod
-    def of(cls, slant_px: float, full: float, shown: float) -> End:
-        """The shape of an end; ``full`` and ``shown`` are natural logarithms of the dose before over that behind."""
+    def of(cls, slant_px: float, width_px: float, full: float, shown: float) -> End:
+        """The shape of a round shaft's end; ``full`` and ``shown`` are logarithms: dose beside it over dose behind."""
         reach = 0.5 * slant_px + 6.0 * BLUR_PX
-        x = np.arange(-reach, reach + 1e-9, PLACE_PX)
-        steel = np.clip(0.5 - x / max(slant_px, PLACE_PX), 0.0, 1.0)
+        x, t = np.arange(-reach, reach + 1e-9, PLACE_PX), np.arange(0.0, width_px, _ACROSS_PX)
+        chord = np.sqrt(np.maximum(1.0 - (2.0 * t / width_px) ** 2, 0.0))
+        # the flat end is an ellipse: at its rim shorter, and the steel before it thinner
+        steel = chord * np.clip(0.5 - x[:, None] / np.maximum(slant_px * chord, PLACE_PX), 0.0, 1.0)
         veil = _veil(full, shown)
         dose = (np.exp(-full * steel) + veil) / (1.0 + veil)
-        dense = -np.log(ndimage.gaussian_filter1d(dose, BLUR_PX / PLACE_PX, mode="nearest"))
-        return cls(x, dense / dense[0])
+        # mirrored at the axis, as the shaft is
+        blurred = ndimage.gaussian_filter(dose, (BLUR_PX / PLACE_PX, BLUR_PX / _ACROSS_PX), mode="mirror")
+        dense = -np.log(blurred[:, t <= max(CORE_WIDTHS * width_px, _ACROSS_PX)]).mean(axis=1)
+        return cls(x, (dense - dense[-1]) / (dense[0] - dense[-1]))
 
     def at(self, beyond_px: NDArray[np.float64]) -> NDArray[np.float64]:
         """Its height so far beyond the axis' end (negative: before it)."""

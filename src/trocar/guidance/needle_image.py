@@ -44,8 +44,8 @@ RIVAL_SHARE = 0.5
 #: What lies beyond an end may hide it where it is denser than what lies beside the needle by so many of the needle's
 #: own contrasts, or where it is as dark as behind a shutter.
 HIDING_CONTRASTS = 1.5
-#: Two fits within this many widths and this angle are one line.
-_TWIN_WIDTHS, _TWIN_DEG = 0.5, 2.0
+#: Two fits that lie within this many widths of one another are of one shaft.
+_TWIN_WIDTHS = 1.0
 #: Pixels are square to this share, or angles in the image would be no angles.
 _SQUARE = 0.01
 
@@ -185,12 +185,12 @@ def _shafts(frame: Frame, kind: Kind, where: Expected | None) -> list[Shaft]:
     width, dense = kind.width_px, density(frame)
     angles = (0.0, 90.0) if where is None else (math.degrees(math.atan2(*where.way)), where.angle_deg)
     within = None if where is None else _corridor(dense.shape, where)
+    found = [fitted(dense, piece, kind) for piece in pieces(even(frame), width, within, angles)]
     out: list[Shaft] = []
-    for piece in pieces(even(frame), width, within, angles):
-        shaft = fitted(dense, piece, kind)
-        if shaft is not None and _convincing(shaft, width) and not any(_twins(shaft, other, width) for other in out):
+    for shaft in sorted((f for f in found if f is not None and _convincing(f, width)), key=_weight, reverse=True):
+        if not any(_twins(shaft, other, width) for other in out):
             out.append(shaft)
-    return sorted(out, key=_weight, reverse=True)[:MOST_LINES]
+    return out[:MOST_LINES]
 
 
 def _corridor(shape: tuple[int, ...], where: Expected) -> NDArray[np.bool_]:
@@ -219,8 +219,9 @@ def _weight(shaft: Shaft) -> float:
 
 
 def _twins(a: Shaft, b: Shaft, width: float) -> bool:
-    across = abs(float((a.line.ends().mean(axis=0) - b.line.point) @ b.line.normal))
-    return across < _TWIN_WIDTHS * width and _turn_deg(a.line.way, b.line.way) < _TWIN_DEG
+    """Whether two fits are of one shaft: either lies within a width of the other all along."""
+    off = min(np.abs((p.line.ends() - q.line.point) @ q.line.normal).max() for p, q in ((a, b), (b, a)))
+    return bool(off < _TWIN_WIDTHS * width)
 
 
 def _turn_deg(a: Vector, b: Vector) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from trocar.guidance.needle_end import BLUR_PX, PLACE_PX, End
+from trocar.guidance.needle_end import BLUR_PX, CORE_WIDTHS, PLACE_PX, End
 from trocar.guidance.needle_lines import MAD_SD, Image, Piece
 
 #: The strip reaches this many widths to either side, in steps of so many pixels, along and across.
@@ -25,6 +25,8 @@ _SCALES = np.arange(0.5, 1.81, 0.1)
 _ROUNDS = 4
 #: Residuals beyond this many standard deviations are pulled in (Huber, Ann Math Stat 35:73, 1964).
 _HUBER = 1.345
+#: A shaft that is followed to this many widths from the image's border runs out of it there.
+_BORDER_WIDTHS = 2.0
 #: An end is fitted within this many widths to either side of it.
 _END_WIDTHS = 5.0
 #: The shaft goes on where it has this share of the contrast it had a little before; gaps up to so many widths are
@@ -273,7 +275,7 @@ def _described(
 def _middle(strip: _Strip, width: float) -> Vector:
     """How much denser than both flanks the middle is, along the strip."""
     off = np.abs(strip.across)
-    core, flank = off <= max(0.2 * width, STEP_PX), (off >= 0.8 * width) & (off <= 1.6 * width)
+    core, flank = off <= max(CORE_WIDTHS * width, STEP_PX), (off >= 0.8 * width) & (off <= 1.6 * width)
     return np.asarray(strip.values[:, core].mean(axis=1) - strip.values[:, flank].mean(axis=1))
 
 
@@ -286,13 +288,16 @@ def _noise(height: Vector) -> float:
 def _end(strip: _Strip, near: int, sense: int, hollow: bool, kind: Kind) -> tuple[float, float]:
     """Where the shaft ends near sample ``near``, and its standard error: the end's shape, fitted by least squares."""
     width = kind.width_px
+    border = len(strip.along) - 1 if sense > 0 else 0
+    if abs(border - near) * STEP_PX < _BORDER_WIDTHS * width:
+        return float(strip.along[border]), math.inf
     # a tube shows at its walls, a solid shaft best in its middle, where it is equally thick
     values = _heights(strip.values, strip.across, width, kind.bore_share) if hollow else _middle(strip, width)
     reach = round(_END_WIDTHS * max(width, 3.0) / STEP_PX)
     before = slice(max(0, near - reach), near + 1) if sense > 0 else slice(near, near + reach + 1)
     shown = float(np.median(values[before]))
     full = kind.exponent * ((1.0 - kind.bore_share) if hollow else 1.0)
-    shape = End.of(kind.slant_px, full, shown if kind.logarithmic else full)
+    shape = End.of(kind.slant_px, width, full, shown if kind.logarithmic else full)
     part = slice(max(0, near - reach), min(len(values), near + reach + 1))
     s, h = strip.along[part], values[part]
     places = np.arange(s[0], s[-1], PLACE_PX)
@@ -330,7 +335,7 @@ def _scale(shape: Vector, across: Vector, kind: Kind) -> tuple[float, bool]:
 def _lesser(strip: _Strip, first: int, last: int, width: float) -> float:
     """How much the middle stands out from the flank that is more like it: nothing at the edge of something."""
     off, body = strip.across, strip.values[first : last + 1]
-    core = np.median(body[:, np.abs(off) <= max(0.2 * width, STEP_PX)])
+    core = np.median(body[:, np.abs(off) <= max(CORE_WIDTHS * width, STEP_PX)])
     flanks = [np.median(body[:, (side * off >= 0.8 * width) & (side * off <= 1.6 * width)]) for side in (-1.0, 1.0)]
     return float(core - max(flanks))
 

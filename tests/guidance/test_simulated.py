@@ -16,12 +16,11 @@ import trocar
 from trocar.errors import ImageError, SimulationError
 from trocar.geometry import Pose, Side
 from trocar.guidance.breathing import Breathing, shifted
-from trocar.guidance.carm import CArm
+from trocar.guidance.carm import CArm, Detector
 from trocar.guidance.cement_inside import blob, flowed
 from trocar.guidance.cement_shadow import Shadow
 from trocar.guidance.exposure import CEMENT_PER_MM, IDEAL, Shutters, Technique, soft_per_mm
 from trocar.guidance.growth import Course
-from trocar.guidance.rods import rod_mm
 from trocar.guidance.scene import Layers, add_shifted
 from trocar.guidance.script import (
     Advance,
@@ -175,29 +174,47 @@ def test_reach_counts_a_pixel_from_its_frame_on() -> None:
 # what moves
 
 
-def test_the_needles_tip_is_where_the_truth_projects_it() -> None:
-    """Steel ends at the projected tip, to a tenth of a pixel, while it breathes, is pushed and the table moves."""
-    plot = script(
-        injecting=None,
-        breathing=Breathing(3.0, 2.0),
-        pans=(Pan(0.2, 1.0, (6.0, 0.0, -5.0)),),
-        advance=Advance(0.1, 1.5, 8.0, 0.0, (1.0, 0.0, 1.0)),
-    )
-    film = simulate_fluoroscopy(layers(90.0), plot, IDEAL, 1, path=path())
-    for number in (0, 11, 29):
-        truth = film.truth.frames[number]
-        view = film.truth.view_at(number)
-        (rod,) = film._rods(number)
-        np.testing.assert_allclose(rod.tip_mm, truth.tip_mm, atol=1e-9)
-        fine = replace(view, detector=replace(DETECTOR, row_spacing_mm=0.1, column_spacing_mm=0.1, rows=1500))
-        moved = replace(fine, isocentre_mm=view.isocentre_mm + (truth.tip_mm - view.isocentre_mm))
-        # about its axis, at the very tip, there is steel behind and none before
-        steel = rod_mm(rod, moved)
-        back, front = (moved.project(truth.tip_mm + s * 0.05 * truth.direction) for s in (-1.0, 1.0))
-        assert ndimage.map_coordinates(steel, back[:, None], order=1)[0] > 1.0
-        assert ndimage.map_coordinates(steel, front[:, None], order=0)[0] < 1.5
-        tip_px = film.truth.view_at(number).project(truth.tip_mm)
-        assert np.all((tip_px > 0.0) & (tip_px < 256.0))
+@pytest.mark.parametrize("number", [0, 11, 29])
+def test_the_needles_tip_in_the_image_is_where_the_truth_projects_it(number: int) -> None:
+    """Half of the steel's step along its axis, to a tenth of a pixel of 0.25 mm, breathing, pushed and panned."""
+    breathing, pan = Breathing(3.0, 2.0), Pan(0.2, 1.0, (4.0, 0.0, -5.0))
+    push = Advance(0.1, 1.5, 8.0, 0.0, (1.0, 0.0, 1.0))
+    plot = script(injecting=None, breathing=breathing, pans=(pan,), advance=push)
+    bare = replace(plot, advance=None)
+    time_s, done = plot.times_s[number], min(max((plot.times_s[number] - 0.1) / 1.5, 0.0), 1.0)
+    film = simulate_fluoroscopy(close_up(), plot, IDEAL, 1, path=path())
+    truth = film.truth.frames[number]
+    tip = path().target_mm - (8.0 - 8.0 * done) * path().direction + done * np.array((1.0, 0.0, 1.0))
+    np.testing.assert_allclose(truth.tip_mm, tip + breathing.spine_mm(np.array([time_s]))[0], atol=1e-9)
+    steel = exponents(film, number) - exponents(simulate_fluoroscopy(close_up(), bare, IDEAL, 1), number)
+    along = np.arange(-4.0, 2.0, 0.01)
+    line = film.truth.view_at(number).project(truth.tip_mm + along[:, None] * truth.direction)
+    step = ndimage.map_coordinates(steel - np.median(steel), line.T, order=1)
+    half = 0.5 * (step[:50].mean() + step[-50:].mean())
+    found = along[np.flatnonzero(step > half)[-1]]
+    assert step[:50].mean() > 1.0
+    assert abs(found) * close_up().view.magnification / 0.25 < 0.1
+
+
+@cache
+def close_up() -> Layers:
+    """A lateral view of small pixels about the body."""
+    detector = Detector(320, 320, 0.25, 0.25)
+    return Layers.of(scene(), CArm(scene().centre_mm, 90.0, detector=detector), room_mm=20.0)
+
+
+def test_masks_go_with_the_patient_when_it_breathes_and_the_table_moves() -> None:
+    moves = {"breathing": Breathing(3.0, 2.0), "pans": (Pan(0.2, 1.0, (0.0, 0.0, 12.0)),)}
+    plot = script([Leak(Route.LATERAL, 0.0, 1.5, 1.0, Side.LEFT)], **moves)
+    film = simulate_fluoroscopy(layers(), plot, IDEAL, 3)
+    later = replace(plot, injecting=replace(QUICK, start_s=100.0))
+    dry = simulate_fluoroscopy(layers(), later, IDEAL, 3, escapes=film.escapes)
+    for number in (14, 29):
+        more = exponents(film, number) - exponents(dry, number)
+        seen = (more - np.median(more)) / (CEMENT_PER_MM - soft_per_mm()) > LEAST_MM
+        mask = film.truth.leak_mask(Route.LATERAL, number)
+        assert (seen & mask).sum() > 0.85 * (seen | mask).sum()
+        assert np.abs(film.truth.shift_px(number)).max() > 10.0
 
 
 @pytest.mark.parametrize(
@@ -241,9 +258,12 @@ def test_breathing_keeps_its_depth_and_direction() -> None:
     assert moved[:, 2].max() <= 0.0  # inspiration leads to the feet
     assert np.ptp(moved[:, 1]) == pytest.approx(1.2, rel=1e-4)
     assert breath.inspired(np.array([2.0]))[0] == pytest.approx(1.0)
+    assert breath.inspired(np.array([1.0]))[0] == pytest.approx(0.125)  # the sixth power of sin 45 degrees
     assert np.abs(np.diff(moved[:, 2])).max() < 0.1  # no jump from breath to breath
     uneven = Breathing(3.0, 4.0, uneven=0.2, phase=0.3).inspired(times)
     assert np.abs(np.diff(uneven)).max() < 0.05
+    # a breath is the same however long one looks
+    np.testing.assert_array_equal(Breathing(3.0, 4.0, uneven=0.2, phase=0.3).inspired(times[:700]), uneven[:700])
     assert Breathing(depth_mm=0.0).spine_mm(times).any() == np.False_
 
 
@@ -349,6 +369,8 @@ def test_what_does_not_fit_together_is_refused() -> None:
         simulate_fluoroscopy(layers(), plot, inside=blob(near(), 0.5, np.random.default_rng(0), scene().centre_mm))
     with pytest.raises(SimulationError, match="needs a needle"):
         simulate_fluoroscopy(layers(), script([Leak(Route.TRACT, 0.1, 0.2)]))
+    with pytest.raises(ValueError, match=r"room for \d+ px: cast them with a larger room_mm"):
+        simulate_fluoroscopy(layers(), script(pans=(Pan(0.1, 1.0, (0.0, 0.0, 90.0)),)))
     with pytest.raises(ValueError, match="needs an injection"):
         script([Leak(Route.DISC)], injecting=None)
     with pytest.raises(ValueError, match="one leak of each route"):

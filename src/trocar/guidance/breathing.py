@@ -45,10 +45,13 @@ class Breathing:
     def inspired(self, time_s: NDArray[np.float64]) -> NDArray[np.float64]:
         """How far in each instant, 0 at rest to about 1."""
         time = np.asarray(time_s, dtype=np.float64)
-        count = int(np.ceil((time.max(initial=0.0) / self.period_s + 2.0) * 1.5)) + 2
-        rng = np.random.default_rng(self.seed)
-        lengths = self.period_s * np.clip(1.0 + self.uneven * rng.standard_normal(count), 0.5, 1.5)
-        depths = np.clip(1.0 + self.uneven * rng.standard_normal(count), 0.5, 1.5)
+        count = int(np.ceil((time.max(initial=0.0) / self.period_s + 2.0) * 2.0)) + 2
+        # a stream each, so that a breath is the same however many are drawn
+        lengths, depths = (
+            np.clip(1.0 + self.uneven * np.random.default_rng((self.seed, of)).standard_normal(count), 0.5, 1.5)
+            for of in (0, 1)
+        )
+        lengths = self.period_s * lengths
         starts = np.concatenate(([0.0], np.cumsum(lengths))) - self.phase * lengths[0]
         breath = np.clip(np.searchsorted(starts, time, side="right") - 1, 0, count - 1)
         within = (time - starts[breath]) / lengths[breath]

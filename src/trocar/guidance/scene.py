@@ -34,6 +34,8 @@ BEYOND_MM = 120.0
 BEFORE_SPINE_MM, UNDER_SKIN_MM = 24.0, 12.0
 #: How far in front of the vertebra the organs' layer is taken to lie, mm.
 ORGANS_DEPTH_MM = 60.0
+#: How far shadows may be shifted, unless told, mm at the vertebra: organs by a deep breath and the table by 1 cm.
+ROOM_MM = 40.0
 #: A vertebra of which less than this share is in the view is not looked at.
 IN_VIEW_SHARE = 0.98
 #: A ray belongs to the body's silhouette where it passes through more of it than this, mm.
@@ -129,7 +131,7 @@ class Layers:
     spine: Image
 
     @classmethod
-    def of(cls, scene: Scene, view: CArm, room_mm: float = 20.0, binning: int = 2) -> Layers:
+    def of(cls, scene: Scene, view: CArm, room_mm: float = ROOM_MM, binning: int = 2) -> Layers:
         """The shadows with room for shifts of ``room_mm`` at the vertebra.
 
         They are cast on ``binning`` x ``binning`` pixels taken together and interpolated between: a CT's voxel is
@@ -161,16 +163,18 @@ class Layers:
 
     def exponents(self, spine: Image, seen: CArm, spine_mm: Vector, organs_mm: Vector) -> Image:
         """One frame's exponents: every layer where it is now. ``spine`` is this layer, with cement or without."""
+        out = np.zeros(self.view.detector.shape, dtype=np.float32)
+        shifts = self.shifts_px(seen, spine_mm, organs_mm)
+        for layer, by_px in zip((self.still, self.organs, spine), shifts, strict=True):
+            add_shifted(out, layer, self.margin, by_px)
+        return out
+
+    def shifts_px(self, seen: CArm, spine_mm: Vector, organs_mm: Vector) -> NDArray[np.float64]:
+        """Rows and columns by which the still part, the organs and the spine are shifted, ``(3, 2)``."""
         middle = self.scene.centre_mm
         before = middle - ORGANS_DEPTH_MM * self.scene.near.frame.posterior
-        out = np.zeros(self.view.detector.shape, dtype=np.float32)
-        for layer, by, at in (
-            (self.still, np.zeros(3), middle),
-            (self.organs, organs_mm, before),
-            (spine, spine_mm, middle),
-        ):
-            add_shifted(out, layer, self.margin, self.shift_px(by, at, seen))
-        return out
+        parts = ((np.zeros(3), middle), (organs_mm, before), (spine_mm, middle))
+        return np.array([self.shift_px(by, at, seen) for by, at in parts])
 
 
 def widened(view: CArm, margin: int) -> CArm:

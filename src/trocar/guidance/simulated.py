@@ -153,6 +153,11 @@ class Fluoroscopy:
             add_rod(met, rod, seen, rod.per_mm - soft_per_mm())
         return met
 
+    def farthest_px(self, number: int) -> float:
+        """How far any shadow is shifted in one frame, along rows or columns."""
+        moved = self.layers.shifts_px(self._seen(number), self._spine_mm[number], self._organs_mm[number])
+        return float(np.abs(moved).max())
+
     def _technique(self, time_s: float) -> Technique:
         """The technique at an instant."""
         gain = self.technique.gain * self.script.exposure(time_s).gain
@@ -212,7 +217,8 @@ def simulate_fluoroscopy(
 
     ``inside`` is the cement in the bone (drawn as a blob from the needle's tip where none is given, no flow model),
     ``escapes`` the shapes of the script's leaks in order (:func:`shapes` draws them). Raises ``ValueError`` where they
-    do not belong to the script, and :class:`trocar.errors.SimulationError` for a leak this anatomy has no room for.
+    do not belong to the script, or where it moves shadows beyond the layers' room, and
+    :class:`trocar.errors.SimulationError` for a leak this anatomy has no room for.
     """
     near = layers.scene.near
     outside = shapes(layers, script, seed, path) if escapes is None else tuple(escapes)
@@ -225,7 +231,19 @@ def simulate_fluoroscopy(
         inside = blob(near, kept, np.random.default_rng((seed, _INSIDE)), start) if kept > _NO_ML else NO_CEMENT
     if inside.total_ml < kept - _NO_ML:
         raise ValueError(f"the script puts {kept:.2f} ml into the bone, the course given holds {inside.total_ml:.2f}.")
-    return Fluoroscopy(layers, script, technique or Technique(), seed, path, inside, outside, source)
+    film = Fluoroscopy(layers, script, technique or Technique(), seed, path, inside, outside, source)
+    _check_room(film)
+    return film
+
+
+def _check_room(film: Fluoroscopy) -> None:
+    """Refuse a script that moves shadows farther than their margin."""
+    farthest = max(film.farthest_px(number) for number in range(len(film)))
+    if farthest > film.layers.margin - 2:
+        raise ValueError(
+            f"the script moves shadows by {farthest:.0f} px and the layers have room for {film.layers.margin - 2} px: "
+            "cast them with a larger room_mm."
+        )
 
 
 def shapes(layers: Layers, script: Script, seed: int, path: Trajectory | None = None) -> tuple[Escape, ...]:

@@ -1,0 +1,172 @@
+"""Fluoroscopic images of the real scans whose truth is known, for the tests and the benchmark of registration.
+
+The image is made from the *whole* patient, by another attenuation than registration assumes: two spectral lines, bone
+that weighs more or less, scatter, quantum and electronic noise, a steel needle, 30 % of the field closed. Every
+vertebra is displaced for itself, and what is no vertebra (soft tissue, ribs) by a breath against the spine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+import trocar
+from trocar.anatomy.levels import Level
+from trocar.anatomy.patient import Anatomy
+from trocar.anatomy.vertebra import Vertebra
+from trocar.geometry import SUPERIOR, Pose, Vector
+from trocar.guidance.carm import CArm, Detector
+from trocar.guidance.exposure import Shutters, Technique, attenuation, expose
+from trocar.guidance.frames import Frame
+from trocar.guidance.rods import Rod
+from trocar.volume import Volume
+
+#: Whole levels of each scan with at least half a field of view around them.
+LEVELS = {"lidc0001": ("T10", "T11", "T12", "L1"), "ts_example": ("L1", "L2", "L3", "L4", "L5")}
+#: How far things are from where the CT has them: the patient on the table, each vertebra for itself, a breath.
+PATIENT_MM, PATIENT_DEG, BONE_MM, BONE_DEG, BREATH_MM = 8.0, 5.0, 2.0, 2.0, 5.0
+#: What is added beyond the ends of a scan, so that its edge is no edge in the image, mm.
+BEYOND_MM = 60.0
+AP, LATERAL = (0.0, 0.0), (90.0, 0.0)
+#: How far the views are from a true AP and lateral, degrees; the isocentre from the vertebra, mm.
+VIEW_DEG, ISOCENTRE_MM = 5.0, 12.0
+CLOSED = 0.3
+NEEDLE_MM = 3.05
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """Images of one vertebra and where it truly is: ``truth.to_world`` takes the CT to the fluoroscopy."""
+
+    scan: str
+    level: str
+    frames: tuple[Frame, ...]
+    truth: Pose
+
+
+@lru_cache(maxsize=2)
+def scanned(scan: str, folder: Path) -> Anatomy:
+    """The anatomy of a scan in the folder of the shared data."""
+    if scan == "lidc0001":
+        ct = trocar.read_ct(folder / scan / "lidc0001_lower_dicom.zip")
+        return trocar.read_anatomy(folder / scan / "lidc0001_lower_totalseg_mask.nii.gz", on=ct, scheme="totalseg-v2")
+    ct = trocar.read_ct(folder / scan / "example_ct.nii.gz")
+    labels = folder / scan / "totalseg_vertebrae_v2labels.nii.gz"
+    return trocar.read_anatomy(labels, on=ct, scheme="totalseg-v2")
+
+
+@lru_cache(maxsize=2)
+def patient(scan: str, folder: Path) -> Volume:
+    """The CT within the skin, its first and last slices repeated beyond its ends."""
+    anatomy = scanned(scan, folder)
+    ct = anatomy.ct
+    inside = np.where(anatomy.skin.array, ct.array, -1000.0).astype(np.float32)
+    more = round(BEYOND_MM / ct.spacing_mm[0])
+    affine = ct.affine.copy()
+    affine[:3, 3] = ct.world_mm((-more, 0, 0))
+    return replace(ct, array=np.pad(inside, ((more, more), (0, 0), (0, 0)), mode="edge"), affine=affine)
+
+
+def turned(about_mm: Vector, shift_mm: Vector, turn_deg: Vector) -> Pose:
+    """A shift and a turn about a point."""
+    turn = Rotation.from_rotvec(np.radians(turn_deg)).as_matrix()
+    return Pose(about_mm + shift_mm - turn @ about_mm, turn)
+
+
+def after(second: Pose, first: Pose) -> Pose:
+    """First one displacement, then the other."""
+    return Pose(second.to_world(first.origin_mm), second.axes @ first.axes)
+
+
+def drawn(rng: np.random.Generator, about_mm: Vector, most_mm: float, most_deg: float) -> Pose:
+    """A displacement about a point: each of its six parts evenly between the bounds."""
+    return turned(about_mm, rng.uniform(-most_mm, most_mm, 3), rng.uniform(-most_deg, most_deg, 3))
+
+
+def off_start(
+    case: Case, anatomy: Anatomy, rng: np.random.Generator, most_mm: float = 10.0, most_deg: float = 10.0
+) -> Pose:
+    """A start that is off the truth by up to so much along and about each axis."""
+    centre = case.truth.to_world(anatomy.vertebra(case.level).frame.origin_mm)
+    return after(drawn(rng, centre, most_mm, most_deg), case.truth)
+
+
+def step_mm(anatomy: Anatomy, level: str, levels: int) -> Vector:
+    """From a vertebra's centre to that of one so many levels lower (negative: higher); beyond the scan straight on."""
+    centres = {v.order: x.frame.origin_mm for v, x in anatomy.vertebrae.items() if x.whole}
+    here = Level.parse(level).order
+    there = here + levels
+    if there in centres:
+        return centres[there] - centres[here]
+    known = sorted(centres)
+    a, b = (known[-2], known[-1]) if levels > 0 else (known[1], known[0])
+    return centres[b] - centres[here] + abs(there - b) * (centres[b] - centres[a])
+
+
+def drawn_case(
+    scan: str,
+    level: str,
+    folder: Path,
+    rng: np.random.Generator,
+    views: tuple[tuple[float, float], ...] = (AP, LATERAL),
+) -> Case:
+    """One patient on the table under a C-arm that was set by eye, with a needle in one pedicle."""
+    anatomy = scanned(scan, folder)
+    vertebra = anatomy.vertebra(level)
+    centre = vertebra.frame.origin_mm
+    whole = drawn(rng, centre, PATIENT_MM, PATIENT_DEG)
+    own = {v: after(whole, drawn(rng, x.frame.origin_mm, BONE_MM, BONE_DEG)) for v, x in anatomy.vertebrae.items()}
+    truth = own[vertebra.level]
+    breath = turned(np.zeros(3), rng.uniform(-BREATH_MM, BREATH_MM) * SUPERIOR, np.zeros(3))
+    arms = [_arm(truth.to_world(centre) + rng.uniform(-ISOCENTRE_MM, ISOCENTRE_MM, 3), view, rng) for view in views]
+    bones = [(x.mask, own[v]) for v, x in anatomy.vertebrae.items()]
+    rods = (needle(vertebra, truth),)
+    frames = tuple(
+        expose(
+            attenuation(patient(scan, folder), technique),
+            arm,
+            technique,
+            rng,
+            rods=rods,
+            displacement=after(breath, whole),
+            moved=bones,
+            number=n,
+        )
+        for n, (arm, technique) in enumerate((arm, _technique(rng)) for arm in arms)
+    )
+    return Case(scan, level, frames, truth)
+
+
+def _arm(isocentre_mm: Vector, view: tuple[float, float], rng: np.random.Generator) -> CArm:
+    primary, secondary = np.array(view) + rng.uniform(-VIEW_DEG, VIEW_DEG, 2)
+    return CArm(isocentre_mm, primary, secondary, 1020.0, 620.0, Detector(512, 512, 0.6, 0.6))
+
+
+def _technique(rng: np.random.Generator) -> Technique:
+    """Another dose, hardness, scatter and weight of bone every time."""
+    return Technique(
+        counts=rng.uniform(100.0, 400.0),
+        scatter=rng.uniform(0.3, 0.8),
+        hardening=rng.uniform(0.05, 0.2),
+        bone=rng.uniform(0.8, 1.3),
+        shutters=Shutters.closing(CLOSED),
+    )
+
+
+def needle(vertebra: Vertebra, truth: Pose) -> Rod:
+    """An 11 G needle through the left pedicle, its tip at the middle of the body."""
+    frame = vertebra.frame
+    tip = frame.to_world(np.array((6.0, 0.0, 0.0)))
+    hub = frame.to_world(np.array((45.0, 90.0, 10.0)))
+    return Rod(truth.to_world(hub), truth.to_world(tip), NEEDLE_MM)
+
+
+def errors_mm(anatomy: Anatomy, case: Case, found: Pose) -> NDArray[np.float64]:
+    """Where each voxel of the vertebral body was put, less where it is: ``(n, 3)``, LPS."""
+    points = anatomy.vertebra(case.level).body.points_mm()
+    return found.to_world(points) - case.truth.to_world(points)

@@ -18,6 +18,8 @@ from trocar.guidance.frames import Frame
 from trocar.io.whole import written_whole
 from trocar.io.xa_header import About, Run, header
 
+__all__ = ["LONGEST_PIXELS", "About", "write_xa"]
+
 #: Pixel Data in one piece is shorter than this, bytes.
 LONGEST_PIXELS = 2**32 - 2
 

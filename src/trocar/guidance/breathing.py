@@ -1,7 +1,8 @@
 """How breathing moves a spine on the table, and what lies in front of it more.
 
-The course of one breath is that of Lujan et al., Med Phys 26:715 (1999): ``cos^(2n)`` with ``n = 3``, long at rest and
-short at full inspiration. Amplitudes are our own choice within what the alarm must bear, 1 to 3 mm for a vertebra.
+The course of one breath is that of Lujan et al., Med Phys 26:715 (1999; from memory, unverified): ``cos^(2n)`` with
+``n = 3``, long at rest and short at full inspiration. Amplitudes are our own choice within what the alarm must bear,
+1 to 3 mm for a vertebra.
 """
 
 from __future__ import annotations

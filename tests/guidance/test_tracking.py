@@ -155,7 +155,7 @@ def test_a_needle_lost_for_half_a_second_is_alarmed_once() -> None:
 
 def test_frames_without_geometry_or_of_another_size_are_refused_and_alarmed() -> None:
     bare = replace(shot("ap", AP, 0.0, 30.0), view=None)
-    updates = list(track([bare], Following(PLAN)))
+    updates = list(track([bare, replace(bare, number=1, time_s=0.2)], Following(PLAN)))
     assert updates[0].state is State.REFUSED
     assert "no geometry" in updates[0].text
     assert alarms(updates) == [AlarmKind.UNRELIABLE]

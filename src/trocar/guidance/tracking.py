@@ -286,8 +286,8 @@ class Tracker:
         lasted = item.time_s - self._unseen_since
         alarms: tuple[Alarm, ...] = ()
         never = self._last is None and state is State.REFUSED
-        if (lasted >= self._following.lost_s or never) and (AlarmKind.UNRELIABLE, text) not in self._raised:
-            self._raised.add((AlarmKind.UNRELIABLE, text))
+        if (lasted >= self._following.lost_s or never) and (AlarmKind.UNRELIABLE, state.name) not in self._raised:
+            self._raised.add((AlarmKind.UNRELIABLE, state.name))
             finding = Finding(Severity.STOP, "The needle is not followed any more.", text)
             alarms = (Alarm(AlarmKind.UNRELIABLE, item.time_s, item.number, item.source, finding),)
         return Update(item.time_s, item.number, item.source, state, sighting=sighting, text=text, alarms=alarms)

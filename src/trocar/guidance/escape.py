@@ -37,7 +37,7 @@ ANTERIOR_DEG, LATERAL_DEG = (0.0, 45.0), (45.0, 115.0)
 #: A vein runs this far off the wall, from this angle to that, then so far towards the head, mm and degrees.
 VEIN_OFF_MM, VEIN_DEG, VEIN_RISE_MM = 2.0, (100.0, 25.0), 18.0
 #: Radii that a vein can have, mm; the larger one is needed by larger leaks.
-VEIN_RADII_MM = (1.0, 1.4, 1.8, 2.4)
+VEIN_RADII_MM = (1.0, 1.4, 1.8, 2.4, 3.0)
 #: Room about a needle for cement that comes back along it, and how far back, mm.
 TRACT_ROOM_MM, TRACT_BACK_MM = 2.0, 40.0
 #: How far a root foramen's room reaches beyond its mask, and outwards from it, mm.

@@ -29,7 +29,7 @@ LEAKS: dict[str, Route] = {
     "foramen": Route.FORAMINAL,
     "front": Route.ANTERIOR,
     "side": Route.LATERAL,
-    "vein": Route.VENOUS,
+    "vessel": Route.VENOUS,
     "tract": Route.TRACT,
 }
 #: Cement of a film without a flow model, and when the leak that was asked for begins, ml; seconds before the cement.

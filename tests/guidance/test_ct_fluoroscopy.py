@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from trocar.geometry import angle_deg, unit
-from trocar.guidance.ct_fluoroscopy import SlabSighting, Unclear, find_in_slices
+from trocar.guidance.ct_fluoroscopy import SlabSighting, Unclear, _concern, find_in_slices
 from trocar.guidance.frames import Slab
 from trocar.planning.trajectory import Trajectory
 from trocar.volume import Volume
@@ -147,3 +147,13 @@ def test_a_mirrored_slab_has_the_mirrored_needle() -> None:
     b = found_in(slab([(right.target_mm, right.direction)], seed=None, middle_mm=(0.8, 25.0, 0.0)), right).tip
     assert b.tip_mm == pytest.approx(a.tip_mm * flip, abs=0.15)
     assert b.direction == pytest.approx(a.direction * flip, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("slice_", "rise", "outside"), [(4, 0.3, True), (0, -0.3, True), (0, 0.3, False), (2, 0.3, False)]
+)
+def test_a_sharp_end_in_the_last_slice_may_go_on_beyond(slice_: int, rise: float, outside: bool) -> None:
+    volume = slab([], slices=5).volume
+    way = unit(PLAN.direction + np.array([0.0, 0.0, rise]))
+    concern = _concern(volume, volume.world_mm([slice_, 60, 60]), way, fade_mm=0.0)
+    assert concern is (Unclear.OUTSIDE if outside else None)

@@ -21,10 +21,11 @@ MM_PER_CM = 10.0
 
 @dataclass(frozen=True, eq=False)
 class Projected:
-    """A peer's image ``[row, column]``, and the seconds of the projection alone where the peer tells."""
+    """A peer's image ``[row, column]``, and the seconds (clock, processors) of the projection alone where it tells."""
 
     image: np.ndarray
     seconds: float = float("nan")
+    cpu_s: float = float("nan")
 
 
 def rtk() -> Path | None:
@@ -71,7 +72,7 @@ def run_rtk(python: Path, problems: list[Problem], folder: Path, threads: int = 
 
 def answered(problem: Path) -> Projected:
     with np.load(f"{problem}.answer.npz") as answer:
-        return Projected(answer["image"], float(answer["seconds"]))
+        return Projected(answer["image"], float(answer["seconds"]), float(answer["cpu_s"]))
 
 
 def run_plastimatch(program: Path, problem: Problem, folder: Path, algorithm: str = "exact") -> Projected:

@@ -58,10 +58,11 @@ class TestImage:
         """Alone in the air: left is left, up is up, and the size is the C-arm's."""
         ct = views.plan.anatomy.ct
         ball = replace(ct, array=np.where(ct.array > 2500.0, ct.array, -1000.0).astype(np.float32))
-        arm = views.named[name].arm.about(
-            MARKER_MM + np.array([12.0, 9.0, -8.0])
-        )  # the grey scale is that of the middle
+        # the grey scale is that of the image's middle: the ball is brought near it
+        arm = views.named[name].arm.about(MARKER_MM + np.array([12.0, 9.0, -8.0]))
         image = shown(attenuation(ball), arm)
+        row, column = np.rint(arm.project(MARKER_MM)).astype(int)
+        assert image[row, column] < 0.2 * TOP_GREY < 0.6 * TOP_GREY < image[0, 0]
         np.testing.assert_allclose(_darkest(image), arm.project(MARKER_MM), atol=3.0)
 
     def test_what_is_cut_away_of_the_ct_is_in_no_beam(self, views: Views) -> None:

@@ -14,7 +14,7 @@ from trocar.guidance.carm import CArm
 from trocar.guidance.exposure import attenuation
 from trocar.guidance.view_drawing import Mark
 from trocar.guidance.views import DetectorAt, true_ap
-from trocar.measure import Severity
+from trocar.measure import Finding, Severity
 from trocar.physics.xray import line_integrals
 from trocar.reporting import palette
 from trocar.reporting.content import Chapter
@@ -203,7 +203,8 @@ class TestChapter:
         assert "breaks it" in made.screen[0].lead
 
     def test_notes_stay_in_the_chapter(self, views: Views) -> None:
-        assert all(f.severity is not Severity.NOTE for f in grave(views))
+        note, worry = (Finding(s, s.value) for s in (Severity.NOTE, Severity.CAUTION))
+        assert grave(replace(views, findings=(note, worry))) == (worry,)
         assert grave(None) == ()
 
     def test_without_images_there_is_no_chapter(self, plan: Plan) -> None:

@@ -7,6 +7,7 @@ vertebra is displaced for itself, and what is no vertebra (soft tissue, ribs) by
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +24,7 @@ from trocar.geometry import SUPERIOR, Pose, Vector
 from trocar.guidance.carm import CArm, Detector
 from trocar.guidance.exposure import Shutters, Technique, attenuation, expose
 from trocar.guidance.frames import Frame
+from trocar.guidance.registration import register
 from trocar.guidance.rods import Rod
 from trocar.volume import Volume
 
@@ -170,3 +172,93 @@ def errors_mm(anatomy: Anatomy, case: Case, found: Pose) -> NDArray[np.float64]:
     """Where each voxel of the vertebral body was put, less where it is: ``(n, 3)``, LPS."""
     points = anatomy.vertebra(case.level).body.points_mm()
     return found.to_world(points) - case.truth.to_world(points)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One registration of a case: what it was off (mean distance over the body, mm), and what it said of itself.
+
+    ``across_mm`` leaves out what lies along the ray of a single view. ``levels_off`` is how many vertebrae too low the
+    start was.
+    """
+
+    scan: str
+    level: str
+    levels_off: int
+    error_mm: float
+    across_mm: float
+    expected_mm: float
+    similarity: float
+    fit: float
+    lead: float
+    reliable: bool
+    seconds: float
+
+
+def level_off(case: Case, anatomy: Anatomy, levels: int, start: Pose) -> Pose:
+    """A start that takes the vertebra for the one so many levels lower."""
+    by = start.axes @ step_mm(anatomy, case.level, levels)
+    return Pose(start.origin_mm + by, start.axes)
+
+
+def run(case: Case, anatomy: Anatomy, start: Pose, levels_off: int = 0, views: int = 2) -> Run:
+    """Register a case from a start, with its first ``views`` images, and compare with the truth."""
+    began = time.perf_counter()
+    found = register(case.frames[:views], anatomy, case.level, start)
+    seconds = time.perf_counter() - began
+    errors = errors_mm(anatomy, case, found.displacement)
+    ray = case.frames[0].view.toward_detector if views == 1 and case.frames[0].view else np.zeros(3)
+    value = {m.name: m.value for m in found.measures}
+    return Run(
+        case.scan,
+        case.level,
+        levels_off,
+        float(np.linalg.norm(errors, axis=1).mean()),
+        float(np.linalg.norm(errors - np.outer(errors @ ray, ray), axis=1).mean()),
+        value["expected_error"],
+        found.similarity,
+        found.tried[0].fit,
+        found.lead,
+        found.reliable,
+        seconds,
+    )
+
+
+def in_turn(n: int) -> tuple[str, str]:
+    """The n-th scan and level: the scans by turns, their levels one after the other."""
+    scan = tuple(LEVELS)[n % len(LEVELS)]
+    return scan, LEVELS[scan][n // len(LEVELS) % len(LEVELS[scan])]
+
+
+def seeded_runs(folder: Path, count: int, seed: int, views: int = 2) -> list[Run]:
+    """Runs from starts of up to 10 mm and 10 degrees along and about each axis; one view: AP, lateral by turns."""
+    out = []
+    for n in range(count):
+        scan, level = in_turn(n)
+        rng = np.random.default_rng((seed, n))
+        sight = (AP, LATERAL) if views == 2 else ((AP, LATERAL)[n // 2 % 2],)
+        case, anatomy = drawn_case(scan, level, folder, rng, sight), scanned(scan, folder)
+        out.append(run(case, anatomy, off_start(case, anatomy, rng), views=views))
+    return out
+
+
+def level_runs(folder: Path, seed: int, per_scan: int) -> list[Run]:
+    """Runs from starts one and two vertebrae off, both ways, with and without the further 10 mm and 10 degrees."""
+    out = []
+    for n in range(per_scan * len(LEVELS)):
+        scan, level = in_turn(n)
+        rng = np.random.default_rng((seed, n))
+        case, anatomy = drawn_case(scan, level, folder, rng), scanned(scan, folder)
+        for start in (case.truth, off_start(case, anatomy, rng)):
+            out += [run(case, anatomy, level_off(case, anatomy, off, start), off) for off in (-2, -1, 1, 2)]
+    return out
+
+
+def table(runs: list[Run]) -> str:
+    """Runs as lines to read."""
+    return "\n".join(
+        f"{r.scan:11s}{r.level:4s}{r.levels_off:+d}  off {r.error_mm:6.2f} mm (across {r.across_mm:5.2f}, "
+        f"expected {r.expected_mm:4.2f})  similarity {r.similarity:.2f}  fit {r.fit:.2f}  lead {r.lead:.2f}  "
+        f"{'reliable' if r.reliable else 'unreliable':10s} {r.seconds:5.1f} s"
+        for r in runs
+    )

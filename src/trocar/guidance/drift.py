@@ -82,7 +82,7 @@ def words(moved_mm: Vector) -> str:
     names = (("right", "left"), ("front", "back"), ("feet", "head"))
     to = ("to the patient's ", "towards the ", "towards the ")
     parts = [
-        f"{abs(by):.1f} mm {way}{pair[by > 0]}"
+        f"{abs(by):.1f} mm {way}{pair[int(by > 0)]}"
         for by, way, pair in zip(moved_mm, to, names, strict=True)
         if abs(by) >= LEAST_WORDED_MM
     ]

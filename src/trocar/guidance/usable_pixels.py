@@ -14,7 +14,7 @@ LEAST_DOSE = 1e-4
 BLOCKS = 64
 #: Behind a shutter the image is flat: its spread within the image's by this share; and it ends with a jump of at least
 #: this share of the image's spread. Ours, on simulated shutters that let 2 % pass.
-FLAT_SHARE, JUMP_SHARE = 0.3, 0.5
+FLAT_SHARE, JUMP_SHARE = 0.3, 0.2
 #: No shutter closes more than this share of the image from one side.
 MOST_CLOSED = 0.45
 #: A needle is no wider than this where it is (mm), and denser than its surroundings by this exponent (11 G steel has

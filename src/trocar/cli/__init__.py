@@ -7,6 +7,7 @@ import click
 from trocar import __version__
 from trocar.cli.demo import demo_command
 from trocar.cli.export import export_command
+from trocar.cli.guide import guide
 from trocar.cli.look import cite_command, info_command, list_command, replay_command, segment_command
 from trocar.cli.plan import plan_command
 from trocar.cli.shared import Commands
@@ -26,6 +27,7 @@ def main() -> None:
 for _command in (
     plan_command,
     simulate_command,
+    guide,
     export_command,
     demo_command,
     info_command,

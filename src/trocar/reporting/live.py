@@ -1,0 +1,113 @@
+"""Pictures of live images: fluoroscopy as a screen shows it, with outlines, paths and needles drawn on it.
+
+A picture is RGB ``[row, column, 3]``, 8 bits. Colours are those of the report's figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from trocar.guidance.carm_edges import side_word
+from trocar.guidance.frames import Frame
+from trocar.guidance.motion import line_integrals_of
+from trocar.guidance.vision import opencv
+
+Picture = NDArray[np.uint8]
+Colour = tuple[int, int, int]
+
+#: RGB of what was planned, what was measured, what is told, and what alarms.
+PLANNED, MEASURED, TOLD, ALARMING = (90, 200, 255), (255, 210, 0), (255, 255, 255), (255, 60, 60)
+#: Edge of a picture, pixels; a larger image is shown smaller, a smaller one larger.
+EDGE = 512
+#: Brightness runs between these percentiles of the image's middle.
+DARKEST, BRIGHTEST = 1.0, 99.0
+#: A point of a contour is given in whole pixels times two to this power (``cv2.polylines``).
+_SHIFT = 4
+_LETTERS = 18
+
+
+def shown(frame: Frame) -> tuple[Picture, float]:
+    """The image as a screen shows it, dark where dense, and the picture's pixels for one of the detector's."""
+    scale = EDGE / max(frame.image.shape)
+    depth = line_integrals_of(np.asarray(frame.image, dtype=np.float32), frame.intensity)
+    rows, columns = frame.image.shape
+    middle = depth[rows // 4 : -(rows // 4) or None, columns // 4 : -(columns // 4) or None]
+    low, high = np.percentile(middle, (DARKEST, BRIGHTEST))
+    grey = np.clip(255.0 * (high - depth) / max(float(high - low), 1e-6), 0, 255).astype(np.uint8)
+    cv2 = opencv()
+    size = (round(columns * scale), round(rows * scale))
+    big = cv2.resize(grey, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    picture = np.asarray(cv2.cvtColor(big, cv2.COLOR_GRAY2RGB))
+    if frame.view is not None:
+        right, down = frame.view.axes
+        _letter(picture, [side_word(way) for way in (-right, right, -down, down)])
+    return picture, scale
+
+
+def _letter(picture: Picture, letters: Sequence[str]) -> None:
+    """Letters of the patient's directions at the middle of the edges: left, right, top, bottom."""
+    rows, columns = picture.shape[:2]
+    places = (
+        (rows / 2, _LETTERS),
+        (rows / 2, columns - _LETTERS),
+        (_LETTERS, columns / 2),
+        (rows - _LETTERS, columns / 2),
+    )
+    image = Image.fromarray(picture)
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(_LETTERS)
+    for text, (row, column) in zip(letters, places, strict=True):
+        draw.text((column, row), text, TOLD, font, "mm", stroke_width=2, stroke_fill=(0, 0, 0))
+    picture[:] = np.asarray(image)
+
+
+def outline(
+    picture: Picture, mask: NDArray[np.bool_], scale: float, colour: Colour, shift_px: ArrayLike = (0, 0)
+) -> None:
+    """Draw the contour of a mask on the detector's pixels, moved by ``shift_px`` (rows, columns) of them."""
+    lines, _ = opencv().findContours(mask.astype(np.uint8), opencv().RETR_EXTERNAL, opencv().CHAIN_APPROX_NONE)
+    row, column = np.asarray(shift_px, dtype=np.float64)
+    for line in lines:
+        polyline(picture, line[:, 0, ::-1] + (row, column), scale, colour, closed=True)
+
+
+def polyline(
+    picture: Picture, points_px: ArrayLike, scale: float, colour: Colour, closed: bool = False, width: int = 1
+) -> None:
+    """Draw a line through pixels ``(n, 2)`` (row, column) of the detector; the part outside is left out."""
+    points = np.asarray(points_px, dtype=np.float64)
+    if not np.isfinite(points).all() or np.abs(points).max(initial=0.0) * scale > 2.0**15:
+        return
+    fixed = np.rint(((points[:, ::-1] + 0.5) * scale - 0.5) * 2**_SHIFT).astype(np.int32)
+    cv2 = opencv()
+    cv2.polylines(picture, [fixed.reshape(-1, 1, 2)], closed, colour, width, cv2.LINE_AA, _SHIFT)
+
+
+def cross(picture: Picture, at_px: ArrayLike, scale: float, colour: Colour, arm_px: float = 7.0) -> None:
+    """Mark one pixel (row, column) of the detector with a cross of a fixed size in the picture."""
+    row, column = np.asarray(at_px, dtype=np.float64)
+    arm = arm_px / scale
+    polyline(picture, [(row - arm, column - arm), (row + arm, column + arm)], scale, colour, width=2)
+    polyline(picture, [(row - arm, column + arm), (row + arm, column - arm)], scale, colour, width=2)
+
+
+def captioned(picture: Picture, lines: Iterable[tuple[str, Colour]]) -> Picture:
+    """The picture with a strip of lines below it, each in its colour."""
+    lines = list(lines)
+    font = ImageFont.load_default(16)
+    strip = Image.new("RGB", (picture.shape[1], 8 + 22 * len(lines)))
+    draw = ImageDraw.Draw(strip)
+    for n, (text, colour) in enumerate(lines):
+        draw.text((8, 4 + 22 * n), text, fill=colour, font=font)
+    return np.vstack((picture, np.asarray(strip)))
+
+
+def png(picture: Picture) -> bytes:
+    """The picture as PNG."""
+    out = BytesIO()
+    Image.fromarray(picture).save(out, "PNG")
+    return out.getvalue()

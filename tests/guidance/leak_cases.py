@@ -103,6 +103,8 @@ def scene(which: View, pixels: int = 512, mirror: bool = False, technique: Techn
     rest, (bone,) = parted(attenuation(whole.ct, technique), [bones])
     under = CArm(vertebra.frame.origin_mm, angle, 0.0, detector=detector.binned(2))
     layers = [cv2.resize(integrals(v, under), (pixels, pixels), interpolation=cv2.INTER_CUBIC) for v in (rest, bone)]
+    # the phantom ends above and below: the patient does not, and open field beside the bone is no one's practice
+    layers[0] = np.maximum(layers[0], np.float32(np.median(layers[0]) - 0.7))
     met = layers[0] + layers[1]
     unattenuated = open_counts(met, technique)
     scattered = counts(met, view, technique, unattenuated) - primary(met, technique) * np.float32(unattenuated)
@@ -386,6 +388,7 @@ class Trace:
     """One injection as it was judged, frame by frame: what a threshold is later held against.
 
     ``true`` is the evidence of the regions that lie on the leak, ``false`` of others; ``reach_mm`` is the truth.
+    ``veiled``: most of the leak lies on the needle's own line when it counts.
     """
 
     case: Case
@@ -395,6 +398,7 @@ class Trace:
     leaked_ml: NDArray[np.float64]
     watching: NDArray[np.bool_]
     zones: tuple[Zone, ...]
+    veiled: bool = False
 
     def found(self, threshold: float) -> int | None:
         """Frames from when the leak counts until it was told (below 0: before); None where it was not."""
@@ -406,6 +410,12 @@ class Trace:
         """Whether the leak reaches as far as it must, with two thirds of a second left to find it."""
         reached = np.flatnonzero(self.reach_mm >= COUNTED_MM)
         return bool(len(reached) and reached[0] <= len(self.reach_mm) - 11)
+
+    @property
+    def counted_ml(self) -> float:
+        """How much lies outside when the leak counts; -1 for none."""
+        reached = np.flatnonzero(self.reach_mm >= COUNTED_MM)
+        return float(self.leaked_ml[reached[0]]) if len(reached) else -1.0
 
     def false_alarms(self, threshold: float, apart: int = 15) -> int:
         """Alarms with nothing there: runs of frames, those within a second taken as one."""
@@ -419,9 +429,11 @@ def traced(case: Case, pixels: int = 512, settings: Settings | None = None) -> T
     outline = injection.outline
     watch, window = LeakMonitor(outline, settings), Window.around(outline)
     rows: list[tuple[float, float, float, float, bool]] = []
-    state = None
+    state, veiled = None, None
     for frame, truth in injection:
         state = watch.step(frame)
+        if veiled is None and truth.reach_mm >= COUNTED_MM:
+            veiled = _veiled(watch, injection.leak_in(window, frame.time_s))
         there = injection.leak_in(window, frame.time_s) if state.regions and truth.reach_mm > 0.0 else None
         own = [r for r in state.regions if there is not None and (r.mask & there).any()]
         others = [r.score for r in state.regions if not r.needle_like and not any(r is o for o in own)]
@@ -429,4 +441,9 @@ def traced(case: Case, pixels: int = 512, settings: Settings | None = None) -> T
         rows.append((true, max(others, default=0.0), truth.reach_mm, truth.leaked_ml, state.phase is Phase.WATCHING))
     true, false, reach, leaked, watching = (np.array(x) for x in zip(*rows, strict=True))
     zones = tuple(leak.zone for leak in state.leaks) if state else ()
-    return Trace(case, true, false, reach, leaked, watching.astype(bool), zones)
+    return Trace(case, true, false, reach, leaked, watching.astype(bool), zones, bool(veiled))
+
+
+def _veiled(watch: LeakMonitor, leak: NDArray[np.bool_]) -> bool:
+    needle = watch.needle
+    return needle is not None and bool((needle.shaft | needle.ahead)[leak].mean() > 0.5)

@@ -53,6 +53,8 @@ ANEW_MM, ANEW_FRAMES, RESTS_MM = 8.0, 8, 0.5
 #: Until then what lies 20 mm before or behind the middle of the vertebra, 620 mm from the source, slips by this share
 #: of the movement beyond what breathing has taught, mm.
 PARALLAX, BREATHES_MM = 20.0 / 620.0, 4.0
+#: What changes farther than this from the outline while the table moves is put down to the move, mm.
+NEARBY_MM = 8.0
 #: Below this share of the learned likeness the vertebra is not found.
 FOUND_SHARE = 0.6
 #: So many frames without the vertebra are alarming: half a second at 15 frames/s.
@@ -60,7 +62,7 @@ LOST_FRAMES = 8
 #: A change of line integral beyond this, touching the window's rim, is a shutter or something laid into the beam.
 SHUTTER = 1.2
 #: So much of the surroundings must be watched.
-WATCHED_SHARE = 0.75
+WATCHED_SHARE = 0.85
 #: At most so many leaks are told of one injection, each with its pictures.
 MOST_LEAKS = 16
 
@@ -74,7 +76,7 @@ class Settings:
     """
 
     learns: int = 30
-    threshold: float = 7.0
+    threshold: float = 12.0
     dilution: Dilution = field(default_factory=Dilution)
 
     def __post_init__(self) -> None:
@@ -116,16 +118,26 @@ class LeakMonitor:
         self._told &= {kind.name + text[:12] for kind, text in verdict.faults} | {t for t in self._told if t[0] == "*"}
         if not verdict.usable:
             return self._blind(frame, alarms, Phase.BLIND)
-        refused = self._from_elsewhere(frame)
-        if refused:
-            if self._fresh("*view " + refused):
-                alarms.append(alarm_of(frame, AlarmKind.CHANGED, refused))
-            if self._watch is None or frame.view is not None:
-                return self._blind(frame, alarms, Phase.BLIND)
-        assert self._watch is not None
+        text, judged = self._from_elsewhere(frame)
+        if text and self._fresh("*view " + text):
+            alarms.append(alarm_of(frame, AlarmKind.CHANGED, text))
+        if self._watch is None or not judged:
+            return self._blind(frame, alarms, Phase.BLIND)
         state = self._watch.step(frame, self._leaks)
         self._leaks = state.leaks
         return State(**{**vars(state), "alarms": (*alarms, *state.alarms)})
+
+    @property
+    def needle(self) -> NeedleShadow | None:
+        """Where the needle was found, on the window's pixels: what lies there is not judged. None while learning."""
+        return self._watch.needle if self._watch is not None and self._watch.learning is None else None
+
+    @property
+    def window(self) -> Window:
+        """Where the pixels of masks and pictures lie on the detector; raises ``ValueError`` before the first frame."""
+        if self._watch is None:
+            raise ValueError("the monitor has no window before its first usable frame.")
+        return self._watch.window
 
     def _fresh(self, key: str) -> bool:
         """Whether something has not been told in the frame before."""
@@ -139,23 +151,23 @@ class LeakMonitor:
             tuple(alarms), self._leaks,
         )  # fmt: skip
 
-    def _from_elsewhere(self, frame: Frame) -> str:
-        """Begin, or begin anew, where the view asks for it; a sentence where that cannot be."""
+    def _from_elsewhere(self, frame: Frame) -> tuple[str, bool]:
+        """Begin, or begin anew, where the view asks for it: what is to be said, and whether the frame can be judged."""
         outline = self._watch.outline if self._watch else None
         if outline is not None and (frame.view is None or outline.fits(frame.view)):
             unknown = frame.view is None and outline.view is not None
-            return "The image no longer says from where it was taken: keep the C-arm still." if unknown else ""
+            return ("The image no longer says from where it was taken: keep the C-arm still." if unknown else ""), True
         if self._outlines is None and outline is not None:
-            return "The C-arm was turned: the outline belongs to another view. Register or draw it again."
+            return "The C-arm was turned: the outline belongs to another view. Register or draw it again.", False
         fresh = self._given or (self._outlines(frame) if self._outlines else None)
         assert fresh is not None
         text = _unusable(fresh, frame)
         if text:
-            return text
+            return text, False
         self._watch = Watch(fresh, frame, self.settings)
         if outline is None:
-            return ""
-        return "The C-arm was turned: the monitor learns the new view and judges nothing meanwhile."
+            return "", True
+        return "The C-arm was turned: the monitor learns the new view and judges nothing meanwhile.", True
 
 
 def _unusable(outline: Silhouette, frame: Frame) -> str:
@@ -274,6 +286,7 @@ class Watch:
         self.weight = self.reference.weight
         likeness = float(np.median(learning.likeness))
         self.aligner = Aligner(self.window, self.reference, FOUND_SHARE * likeness)
+        self.aligner.usual = likeness
         self.aligner.last = learning.aligner.last
         self.open = learning.held
         self.places = Places(self.outline, self.window, self.needle.shaft)
@@ -317,6 +330,8 @@ class Watch:
         self._leave_out()
         watched = held & self.outside & ~self.needle.shaft
         self.spread = self._spread(darker, along_mm, SLIP_MM + PARALLAX * far_mm)
+        if far_mm > 0.0:
+            self.spread = np.where(self.distance > NEARBY_MM, np.float32(1.0 + far_mm) * self.spread, self.spread)
         look = self._look(difference, watched)
         self.evidence.add(look / self.spread, watched)
         self.overlay.follow(difference, along_mm, self.noise.plain, watched & (self.evidence.sum < GROUND))
@@ -350,9 +365,16 @@ class Watch:
         if len(self._anew) < ANEW_FRAMES:
             return
         seen = self.cement.mask | (self.evidence.sum > GROUND)
-        known = opencv().dilate(seen.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
-        mean = np.mean([image for _, image, _ in self._anew], axis=0)
-        self.reference.replace(np.where(known, self.reference.image, mean))
+        far_off = self.distance > NEARBY_MM
+        known = (opencv().dilate(seen.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0) & ~far_off
+        self.evidence.sum[far_off] = 0.0
+        change = np.mean([image for _, image, _ in self._anew], axis=0) - self.reference.image
+        # no more is learned than another direction of view explains: cement that came meanwhile is left to be seen
+        far_mm = float(np.hypot(*(here_mm - self._still_mm)))
+        steep = opencv().dilate(self.reference.steepness, np.ones((5, 5), np.uint8)) / self.window.mm_per_pixel
+        bound = np.where(far_off, np.float32(np.inf), np.float32(PARALLAX * far_mm) * steep + np.float32(FLOOR))
+        change = np.minimum(change, bound)
+        self.reference.replace(self.reference.image + np.where(known, np.float32(0.0), change))
         self.open = np.all([h for _, _, h in self._anew], axis=0)
         self._still_mm = np.mean([place for place, _, _ in self._anew], axis=0)
         self.overlay.begin_here()

@@ -33,8 +33,8 @@ STEP_PX, STEPS = 0.02, 6
 HUBER = 1.345
 #: A robust standard deviation from a median absolute deviation.
 MAD_TO_SIGMA = 1.4826
-#: How far contrast may differ from one image to the next of one exposure, standard deviation: tube voltage drifts.
-CONTRAST_SPREAD = 0.03
+#: Below this share of the usual likeness the next step is tried too.
+UNUSUAL = 0.93
 #: Polish that leaves its start by more than this has not found the vertebra, patch pixels.
 POLISH_PX = 4.0
 
@@ -43,13 +43,12 @@ POLISH_PX = 4.0
 class Motion:
     """Where the vertebra is against the reference.
 
-    ``shift_px`` is rows and columns of the *detector*; ``contrast`` and ``offset`` take the reference's line integrals
-    to this image's (an exposure doubled: -ln 2). ``likeness`` is the correlation of band-passed detail, 1 at best.
+    ``shift_px`` is rows and columns of the *detector*; ``offset`` is what this image's line integrals are above the
+    reference's (an exposure doubled: -ln 2). ``likeness`` is the correlation of band-passed detail, 1 at best.
     ``how`` is the step that found it.
     """
 
     shift_px: tuple[float, float]
-    contrast: float = 1.0
     offset: float = 0.0
     likeness: float = 1.0
     how: str = "polished"
@@ -146,11 +145,9 @@ class Reference:
     def replace(self, image: Patch) -> None:
         """Take another picture for the reference, in the same place."""
         self.image = image
-        smooth = blurred(image, FINE_MM / self.mm_per_pixel)
-        self.smooth = smooth
-        self.slope = (np.gradient(smooth, axis=0), np.gradient(smooth, axis=1))
-        self.steepness = np.hypot(*self.slope)
+        self.steepness = np.hypot(*np.gradient(blurred(image, FINE_MM / self.mm_per_pixel)))
         self.detail = detail(image, self.mm_per_pixel)
+        self.slope = (np.gradient(self.detail, axis=0), np.gradient(self.detail, axis=1))
 
     def ignore(self, where: NDArray[np.bool_]) -> None:
         """Compare these places no longer."""
@@ -167,46 +164,44 @@ class Reference:
         power = float((w * a * a).sum()) * float((w * b * b).sum())
         return float((w * a * b).sum()) / np.sqrt(power) if power > 0.0 else 0.0
 
-    def polish(
-        self, patch: Patch, held: NDArray[np.uint8], start: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], float, float]:
-        """Shift (patch pixels), contrast and offset by weighted least squares from ``start``."""
-        smooth = blurred(patch, FINE_MM / self.mm_per_pixel)
+    def polish(self, patch: Patch, held: NDArray[np.uint8], start: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Shift (patch pixels) by weighted least squares from ``start``, on the bone's detail."""
+        own = detail(patch, self.mm_per_pixel)
         part = np.s_[::2, ::2]
-        weight, target = self.weight[part].ravel(), self.smooth[part].ravel()
-        middle = float((weight * target).sum() / max(float(weight.sum()), 1.0))
-        columns = np.stack(
-            [self.slope[0][part].ravel(), self.slope[1][part].ravel(), target - middle, np.ones_like(target)]
-        )
-        shift, contrast, offset = np.array(start, dtype=np.float64), 1.0, 0.0
+        weight, target = self.weight[part].ravel(), self.detail[part].ravel()
+        columns = np.stack([self.slope[0][part].ravel(), self.slope[1][part].ravel(), np.ones_like(target)])
+        shift = np.array(start, dtype=np.float64)
         for _ in range(STEPS):
-            there = moved(smooth, shift)[part].ravel()
+            there = moved(own, shift)[part].ravel()
             seen = moved(held.astype(np.float32), shift, cubic=False)[part].ravel() > 0.99
-            rest = there - target
-            w = weight * seen
-            offset = float(np.median(rest[w > 0.5])) if np.any(w > 0.5) else 0.0
-            step, contrast, offset = _solved(columns, rest, w, offset)
+            step = _solved(columns, there - target, weight * seen)
             shift -= step
             if np.hypot(*step) < STEP_PX:
                 break
-        return shift, contrast, offset - (contrast - 1.0) * middle
+        return shift
+
+    def offset(self, aligned: Patch, held: NDArray[np.uint8]) -> float:
+        """How much denser an aligned image is as a whole: another exposure."""
+        part = np.s_[::3, ::3]
+        counted = (self.weight[part] * held[part]) > 0.5
+        return float(np.median((aligned - self.image)[part][counted])) if counted.any() else 0.0
 
 
 def _solved(
-    columns: NDArray[np.float32], rest: NDArray[np.float32], weight: NDArray[np.float32], offset: float
-) -> tuple[NDArray[np.float64], float, float]:
-    """One robust step: (row, column), contrast, offset that explain the rest."""
-    off = np.abs(rest - offset)
-    counted = off[weight > 0.5]
-    scale = max(MAD_TO_SIGMA * float(np.median(counted)), 1e-6) if len(counted) else 1.0
+    columns: NDArray[np.float32], rest: NDArray[np.float32], weight: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """One robust step (row, column) that explains the rest."""
+    counted = weight > 0.5
+    if not counted.any():
+        return np.zeros(2)
+    off = np.abs(rest - np.median(rest[counted]))
+    scale = max(MAD_TO_SIGMA * float(np.median(off[counted])), 1e-6)
     w = weight * np.minimum(1.0, HUBER * scale / np.maximum(off, 1e-9)).astype(np.float32)
     weighted = columns * w
-    normal = (weighted @ columns.T).astype(np.float64)
-    # what is known beforehand: contrast stays near 1; and a hair against a patch without any structure
-    normal[2, 2] += (scale / CONTRAST_SPREAD) ** 2
-    normal += np.diag([1e-3, 1e-3, 0.0, 1e-9])
+    # a hair against a patch without any structure
+    normal = (weighted @ columns.T).astype(np.float64) + np.diag([1e-4, 1e-4, 1e-9])
     step = np.linalg.solve(normal, (weighted @ rest).astype(np.float64))
-    return np.clip(step[:2], -2.0, 2.0), 1.0 + float(step[2]), float(step[3])
+    return np.asarray(np.clip(step[:2], -2.0, 2.0))
 
 
 class Aligner:
@@ -214,19 +209,23 @@ class Aligner:
 
     def __init__(self, window: Window, reference: Reference, trusted: float = 0.5) -> None:
         self.window, self.reference = window, reference
-        #: Below this likeness the next step is tried; it is set from the reference frames themselves.
+        #: Below this likeness the vertebra is not found; it is set from the reference frames themselves.
         self.trusted = trusted
+        self.usual = trusted
         self.last = np.zeros(2)
 
     def align(self, image: NDArray[Any], intensity: Intensity) -> tuple[Motion, Patch, NDArray[np.uint8]]:
         """Motion, the image's line integrals brought onto the reference, and which of them are within the image."""
         best = self._from(image, intensity, self.last, "polished")
-        if best[0].likeness < self.trusted:
+        if best[0].likeness < UNUSUAL * self.usual:
             best = max(best, self._correlated(image, intensity), key=lambda b: b[0].likeness)
         if best[0].likeness < self.trusted:
-            best = max(best, self._searched(image, intensity), key=lambda b: b[0].likeness)
+            # the neighbour looks much alike: elsewhere it must be as like as the vertebra was
+            elsewhere = self._searched(image, intensity)
+            best = elsewhere if elsewhere[0].likeness >= UNUSUAL * self.usual else best
         if best[0].likeness >= self.trusted:
             self.last = np.array(best[0].shift_px)
+            self.usual += 0.1 * (best[0].likeness - self.usual)
         return best
 
     def _cut(self, image: NDArray[Any], intensity: Intensity, at: NDArray[np.float64]) -> tuple[Any, ...]:
@@ -240,14 +239,15 @@ class Aligner:
     ) -> tuple[Motion, Patch, NDArray[np.uint8]]:
         patch, held, whole = self._cut(image, intensity, start)
         f = self.window.factor
-        shift, contrast, offset = self.reference.polish(patch, held, (start - whole) / f)
-        if np.hypot(*(shift - (start - whole) / f)) > POLISH_PX:
-            shift = (start - whole) / f
-        aligned = (moved(patch, shift) - np.float32(offset)) / np.float32(contrast)
-        kept = moved(held.astype(np.float32), shift, cubic=False) > 0.99
-        likeness = self.reference.likeness(aligned, kept.astype(np.uint8))
+        first = (start - whole) / f
+        shift = self.reference.polish(patch, held, first)
+        shift = first if np.hypot(*(shift - first)) > POLISH_PX else shift
+        aligned = moved(patch, shift)
+        kept = (moved(held.astype(np.float32), shift, cubic=False) > 0.99).astype(np.uint8)
+        offset = self.reference.offset(aligned, kept)
+        likeness = self.reference.likeness(aligned, kept)
         at = whole + f * shift
-        return Motion((float(at[0]), float(at[1])), contrast, offset, likeness, how), aligned, kept.astype(np.uint8)
+        return Motion((float(at[0]), float(at[1])), offset, likeness, how), aligned - np.float32(offset), kept
 
     def _correlated(self, image: NDArray[Any], intensity: Intensity) -> tuple[Motion, Patch, NDArray[np.uint8]]:
         """From the enhanced correlation coefficient."""

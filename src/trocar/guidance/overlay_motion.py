@@ -13,6 +13,8 @@ from trocar.guidance.motion import Patch, blurred
 
 #: A displacement of this size is what slopes are held against: less breathing than that teaches none, mm.
 TEACHES_MM = 0.3
+#: Slopes hold so far beyond what was learned, mm: farther away the table moved, and all that lies there moves alike.
+BEYOND_MM = 1.0
 #: The blur of the slopes, patch pixels.
 SLOPE_BLUR_PX = 1.0
 #: The mean and the slopes follow by this share per frame, where nothing stands out: at 15 frames/s within four seconds.
@@ -32,6 +34,7 @@ class Overlay:
         self.way = np.array([1.0, 0.0])
         self.middle_mm = 0.0
         self.spread_mm2 = TEACHES_MM**2
+        self.farthest_mm = BEYOND_MM
 
     @classmethod
     def learned(cls, stack: NDArray[np.float32], at_mm: NDArray[np.float64]) -> Overlay:
@@ -42,14 +45,15 @@ class Overlay:
         along = at_mm @ out.way
         out.middle_mm = float(along.mean())
         out.spread_mm2 = float(along.var()) + TEACHES_MM**2
+        out.farthest_mm = float(np.ptp(along)) + BEYOND_MM
         off = (along - out.middle_mm).astype(np.float32)
         slope = np.tensordot(off, stack, axes=1) / (len(off) * out.spread_mm2)
         out.slope = blurred(slope.astype(np.float32), SLOPE_BLUR_PX)
         return out
 
     def along_mm(self, at_mm: NDArray[np.float64]) -> float:
-        """A displacement along the main direction, from the middle."""
-        return float(at_mm @ self.way) - self.middle_mm
+        """A displacement along the main direction, from the middle; no farther than was learned, and a little."""
+        return float(np.clip(float(at_mm @ self.way) - self.middle_mm, -self.farthest_mm, self.farthest_mm))
 
     def begin_here(self) -> None:
         """The reference was renewed: displacements count from there, and nothing is to be taken off."""

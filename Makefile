@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 UV := uv==0.13.8
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format docs bench peers lock clean
+.PHONY: help demo test check format docs bench validate peers lock clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1@\2/p' Makefile | column -t -s @
@@ -47,9 +47,15 @@ docs: $(READY)  ## the documentation, warnings are errors
 bench: $(READY)  ## time each stage on this machine
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
 
+validate: $(READY)  ## the long validations of guidance: 200 registrations, the leak alarm's whole curve (an hour or more)
+	$(BIN)/python benchmarks/registration.py
+	$(BIN)/python benchmarks/tracking.py
+	$(BIN)/python benchmarks/leak_alarm.py
+
 # Other solvers, to compare with: run as programs, never imported, in an environment of their own. ParOSol comes without
 # what its Python interface needs (only its executable is run); CalculiX and plastimatch are the system's packages.
 PEERS := build/peers
+PROGRAMS := calculix-ccx plastimatch dicom3tools
 SOLVERS := parosol-py==0.1.26
 MESHES := scikit-fem==12.0.2 pyamg==5.4.1 scipy==1.17.1 numpy==2.4.6
 RAYS := itk-rtk==2.7.0
@@ -60,10 +66,10 @@ $(PEERS)/.ready: Makefile
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check $(MESHES) $(RAYS)
 	@touch $@
 
-peers: $(PEERS)/.ready  ## the solvers that the tests and benchmarks compare with
-	@{ command -v ccx && command -v plastimatch; } > /dev/null \
-	|| { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq calculix-ccx plastimatch; } \
-	|| { echo "CalculiX or plastimatch is not here: apt-get install calculix-ccx plastimatch (as root)"; exit 1; }
+peers: $(PEERS)/.ready  ## the solvers and programs that the tests and benchmarks compare with
+	@{ command -v ccx && command -v plastimatch && command -v dciodvfy; } > /dev/null \
+	|| { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq $(PROGRAMS); } \
+	|| { echo "One of these is not here: apt-get install $(PROGRAMS) (as root)"; exit 1; }
 
 lock:  ## pin the newest allowed versions, with hashes and without registry addresses
 	test -x build/lock/bin/uv || { $(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet $(UV); }

@@ -49,6 +49,9 @@ from trocar.measure import Finding, Measure, Severity
 COARSE_MM, MIDDLE_MM, FINE_MM = 3.0, 2.0, 1.0
 #: How far about each place a bone is looked for, mm; how many of the places found are refined, by so many steps.
 REACH_MM, KEPT, STEPS = 12.0, 2, 5
+#: Errors are larger than patches disagree by this factor: those of the voxels, the mask and the C-arm's model pull all
+#: patches alike. From ``python benchmarks/registration.py`` ("error to expected error"), on simulated images.
+SHARED_ERRORS = 1.5
 #: A place that fits less than this share as well as the best is not looked at more closely.
 WORTH_A_LOOK = 0.6
 
@@ -214,7 +217,8 @@ def _usable(frame: Frame, arm: CArm, left_out: Mask | None) -> NDArray[np.bool_]
 def _places(scales: _Scales, bones: BoneParts, anatomy: Anatomy, start: Pose, pool: ThreadPoolExecutor) -> list[Place]:
     """The places of the levels that were tried, the best first."""
 
-    steps = {n: start.axes @ step_mm(anatomy, bones.vertebra, n) for n in LEVELS_OFF}
+    # a start that took this vertebra for its neighbour is put right by the way back from there: spines are curved
+    steps = {n: -start.axes @ step_mm(anatomy, bones.vertebra, -n) for n in LEVELS_OFF}
     begin = start.to_world(bones.own.centre_mm)
 
     def look(levels: int) -> Place:
@@ -247,4 +251,5 @@ def _measured(scales: _Scales, bones: BoneParts, place: Place) -> tuple[Optimum,
     views, best = settled(scales.fine, bones, apart)
     about = best.displacement.to_world(bones.own.centre_mm)
     problem = normal(views, bones.own.fine, best.displacement, about, keep=True)
-    return best, confidence(views, problem, about)
+    sure = confidence(views, problem, about)
+    return best, Confidence(about, SHARED_ERRORS**2 * sure.covariance_mm2)

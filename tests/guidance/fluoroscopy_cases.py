@@ -2,7 +2,7 @@
 
 The image is made from the *whole* patient, by another attenuation than registration assumes: two spectral lines, bone
 that weighs more or less, scatter, quantum and electronic noise, a steel needle, 30 % of the field closed. Every
-vertebra is displaced for itself, and what is no vertebra (soft tissue, ribs) by a breath against the spine.
+vertebra is displaced for itself with the ribs that its joints hold, and soft tissue by a breath against the spine.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 import trocar
+from trocar.anatomy.labels import union
 from trocar.anatomy.levels import Level
 from trocar.anatomy.patient import Anatomy
 from trocar.anatomy.vertebra import Vertebra
-from trocar.geometry import SUPERIOR, Pose, Vector
+from trocar.geometry import SUPERIOR, Pose, Side, Vector
 from trocar.guidance.carm import CArm, Detector
 from trocar.guidance.exposure import Shutters, Technique, attenuation, expose
 from trocar.guidance.frames import Frame
@@ -126,7 +127,7 @@ def drawn_case(
     truth = own[vertebra.level]
     breath = turned(np.zeros(3), rng.uniform(-BREATH_MM, BREATH_MM) * SUPERIOR, np.zeros(3))
     arms = [_arm(truth.to_world(centre) + rng.uniform(-ISOCENTRE_MM, ISOCENTRE_MM, 3), view, rng) for view in views]
-    bones = [(x.mask, own[v]) for v, x in anatomy.vertebrae.items()]
+    bones = [(with_ribs(anatomy, v), own[v]) for v in anatomy.vertebrae]
     rods = (needle(vertebra, truth),)
     frames = tuple(
         expose(
@@ -142,6 +143,13 @@ def drawn_case(
         for n, (arm, technique) in enumerate((arm, _technique(rng)) for arm in arms)
     )
     return Case(scan, level, frames, truth)
+
+
+def with_ribs(anatomy: Anatomy, level: Level) -> Volume:
+    """A vertebra with its own ribs, which its joints hold."""
+    names = [f"rib_{side.value}_{level.value[1:]}" for side in Side] if level.region == "thoracic" else []
+    ribs = [anatomy.structures[n] for n in names if n in anatomy.structures]
+    return union([anatomy.vertebrae[level].mask, *ribs])
 
 
 def _arm(isocentre_mm: Vector, view: tuple[float, float], rng: np.random.Generator) -> CArm:

@@ -60,14 +60,14 @@ def point(traces: list[Trace], threshold: float) -> dict[str, float]:
     """One point of the trade-off."""
     counted = [t for t in traces if t.counts]
     delays = [d for t in counted if (d := t.found(threshold)) is not None]
-    late = np.maximum(delays, 0) if delays else np.array([np.inf])
+    late = np.maximum(delays, 0)
     minutes = sum(float(t.watching.sum()) for t in traces) / RATE_HZ / 60.0
     return {
         "threshold": threshold,
         "leaks": len(counted),
         "found": len(delays) / max(len(counted), 1),
-        "median": float(np.median(late)),
-        "p95": float(np.percentile(late, 95)),
+        "median": float(np.median(late)) if delays else float("inf"),
+        "p95": float(np.percentile(late, 95)) if delays else float("inf"),
         "false_per_min": sum(t.false_alarms(threshold) for t in traces) / max(minutes, 1e-9),
         "minutes": minutes,
     }

@@ -76,7 +76,7 @@ class Settings:
     """
 
     learns: int = 30
-    threshold: float = 12.0
+    threshold: float = 9.0
     dilution: Dilution = field(default_factory=Dilution)
 
     def __post_init__(self) -> None:
@@ -335,7 +335,7 @@ class Watch:
         look = self._look(difference, watched)
         self.evidence.add(look / self.spread, watched)
         self.overlay.follow(difference, along_mm, self.noise.plain, watched & (self.evidence.sum < GROUND))
-        regions = self.evidence.regions(self.needle.ahead)
+        regions = self.evidence.regions(self.needle.ahead, self.needle.shaft)
         leaks, alarms = self._told_of(frame, aligned, regions, leaks)
         share = float((watched | self.needle.shaft)[self.outside].mean())
         alarms += self._narrowed(frame, share)

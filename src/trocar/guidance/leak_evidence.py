@@ -32,6 +32,8 @@ REMOTE_TIMES, FARTHEST_MM = 2.0, 20.0
 ATTACHED_MM = 2.0
 #: A region must reach this far beyond the outline, mm.
 REACHES_MM = EDGE_MM + 0.6
+#: A needle's strip is at most this wide, mm: wider gaps are not bridged.
+BRIDGED_MM = 5.0
 #: Of a region that one pushed needle explains at least this share lies ahead of the needle's tip.
 NEEDLE_SHARE = 0.7
 
@@ -60,9 +62,17 @@ class Evidence:
         share = np.clip(stands_out, -MOST_SD, MOST_SD) - np.float32(DRIFT_SD)
         self.sum = np.where(watched, np.clip(self.sum + share, 0.0, CAP), self.sum).astype(np.float32)
 
-    def regions(self, ahead: NDArray[np.bool_]) -> list[Region]:
-        """What stands out, the strongest first; ``ahead`` is where a needle would come if it were pushed on."""
-        number, label, stats, _ = opencv().connectedComponentsWithStats((self.sum > GROUND).astype(np.uint8))
+    def regions(self, ahead: NDArray[np.bool_], shaft: NDArray[np.bool_] | None = None) -> list[Region]:
+        """What stands out, the strongest first; ``ahead`` is where a needle would come if it were pushed on.
+
+        What lies to both sides of the needle's ``shaft`` is one region.
+        """
+        out = (self.sum > GROUND).astype(np.uint8)
+        if shaft is not None:
+            width = 2 * int(np.ceil(0.5 * BRIDGED_MM / self.mm_per_pixel)) + 1
+            closed = opencv().morphologyEx(out, opencv().MORPH_CLOSE, np.ones((width, width), np.uint8))
+            out |= closed & shaft.astype(np.uint8)
+        number, label, stats, _ = opencv().connectedComponentsWithStats(out)
         pixels = AREA_MM2 / self.mm_per_pixel**2
         found = [self._region(label, n, stats[n], ahead) for n in range(1, number) if stats[n][4] >= pixels]
         return sorted((r for r in found if r.score > 0.0), key=lambda r: -r.score)

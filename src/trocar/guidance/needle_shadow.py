@@ -19,7 +19,7 @@ from trocar.guidance.vision import opencv
 #: line integral: the walls of a 15G cannula, diluted by scatter. Cortical bone edge-on stays below it. Ours.
 WIDEST_MM, SHORTEST_MM, STANDS_OUT = 6.0, 12.0, 0.35
 #: A strip is this much wider than the shadow to either side, mm: blur, and a hand that leans on it.
-BESIDE_MM = 0.4
+BESIDE_MM = 0.3
 #: How far ahead of the tip a needle may be pushed, mm.
 AHEAD_MM = 30.0
 #: A needle's width where only its axis is told, mm: 11G.

@@ -66,25 +66,56 @@ def _letter(picture: Picture, letters: Sequence[str]) -> None:
 
 
 def outline(
-    picture: Picture, mask: NDArray[np.bool_], scale: float, colour: Colour, shift_px: ArrayLike = (0, 0)
-) -> None:
-    """Draw the contour of a mask on the detector's pixels, moved by ``shift_px`` (rows, columns) of them."""
+    picture: Picture,
+    mask: NDArray[np.bool_],
+    scale: float,
+    colour: Colour,
+    shift_px: ArrayLike = (0, 0),
+    width: int = 1,
+) -> bool:
+    """Draw the contour of a mask on the detector's pixels, moved by ``shift_px`` (rows, columns) of them.
+
+    Returns whether any of it lies in the picture.
+    """
     lines, _ = opencv().findContours(mask.astype(np.uint8), opencv().RETR_EXTERNAL, opencv().CHAIN_APPROX_NONE)
     row, column = np.asarray(shift_px, dtype=np.float64)
-    for line in lines:
-        polyline(picture, line[:, 0, ::-1] + (row, column), scale, colour, closed=True)
+    drawn = [polyline(picture, line[:, 0, ::-1] + (row, column), scale, colour, True, width) for line in lines]
+    return any(drawn)
 
 
 def polyline(
     picture: Picture, points_px: ArrayLike, scale: float, colour: Colour, closed: bool = False, width: int = 1
-) -> None:
-    """Draw a line through pixels ``(n, 2)`` (row, column) of the detector; the part outside is left out."""
-    points = np.asarray(points_px, dtype=np.float64)
-    if not np.isfinite(points).all() or np.abs(points).max(initial=0.0) * scale > 2.0**15:
-        return
-    fixed = np.rint(((points[:, ::-1] + 0.5) * scale - 0.5) * 2**_SHIFT).astype(np.int32)
+) -> bool:
+    """Draw a line through pixels ``(n, 2)`` (row, column) of the detector, and return whether any of it is seen.
+
+    What lies outside the picture is left out, and so are the two pieces at a point that is NaN (one that cannot be
+    projected): whoever calls has to say so in words.
+    """
+    points = (np.asarray(points_px, dtype=np.float64)[:, ::-1] + 0.5) * scale - 0.5
+    after = np.roll(points, -1, axis=0)
+    ends = np.stack((points, after), axis=1) if closed else np.stack((points[:-1], after[:-1]), axis=1)
+    pieces = _within(ends, np.array(picture.shape[1::-1]) - 1.0)
+    fixed = np.rint(pieces * 2**_SHIFT).astype(np.int32)
     cv2 = opencv()
-    cv2.polylines(picture, [fixed.reshape(-1, 1, 2)], closed, colour, width, cv2.LINE_AA, _SHIFT)
+    cv2.polylines(picture, list(fixed), False, colour, width, cv2.LINE_AA, _SHIFT)
+    return bool(len(pieces))
+
+
+def _within(ends: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The parts of lines ``(n, 2 ends, 2)`` between 0 and ``high``; those that lie outside are left out.
+
+    Line clipping by parameter (Liang and Barsky 1984).
+    """
+    start, way = ends[:, 0], ends[:, 1] - ends[:, 0]
+    still = way == 0.0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        low_at, high_at = -start / way, (high - start) / way
+    enters = np.where(still, -np.inf, np.minimum(low_at, high_at)).max(axis=1, initial=0.0)
+    leaves = np.where(still, np.inf, np.maximum(low_at, high_at)).min(axis=1, initial=1.0)
+    beside = (still & ~((start >= 0.0) & (start <= high))).any(axis=1)
+    seen = (enters <= leaves) & ~beside  # NaN is in no order, and so is not seen
+    share = np.stack((enters, leaves), axis=1)[seen, :, None]
+    return np.asarray(start[seen, None] + share * way[seen, None])
 
 
 def cross(picture: Picture, at_px: ArrayLike, scale: float, colour: Colour, arm_px: float = 7.0) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,12 @@ from trocar.guidance.registration import Registration
 from trocar.io.case_text import damage, read_document, read_text
 from trocar.io.records import finite, plain
 from trocar.measure import Finding, Measure, Severity
+from trocar.volume import Volume
 
 #: Name and version of the layout.
 SCHEMA = "trocar-registration/1"
+#: A vertebra that is not known to within this is not registered, whatever a file says, mm.
+WORST_SD_MM = 20.0
 _WANTED = "the registration.json that 'trocar guide register' wrote"
 
 
@@ -29,6 +33,7 @@ class Registered:
 
     ``displacement.to_world`` takes the CT's coordinates to where the bone is (LPS, mm); ``sd_mm`` is one standard
     deviation of the body's centre in the worst direction; ``stops`` say why it must not be used, if anything does.
+    ``scan`` is the :func:`scan_digest` of the CT that was registered.
     """
 
     level: Level
@@ -36,6 +41,7 @@ class Registered:
     sd_mm: float
     stops: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
+    scan: str = ""
 
     @classmethod
     def as_scanned(cls, level: Level) -> Registered:
@@ -52,14 +58,24 @@ class Registered:
             raise ImageError(f"this registration is marked unreliable: {self.stops[0]}")
 
 
-def to_json(found: Registration, runs: dict[str, int], measures: tuple[Measure, ...] = ()) -> str:
-    """A registration as JSON text, reliable or not; ``runs`` are the images it rests on, each with its frame."""
+def scan_digest(ct: Volume) -> str:
+    """SHA-256 of the digests of a CT's files: the same for the same scan, whatever its labels and its plan."""
+    digests = ct.acquisition.digests if ct.acquisition is not None else {}
+    return hashlib.sha256("".join(sorted(digests.values())).encode()).hexdigest() if digests else ""
+
+
+def to_json(found: Registration, runs: dict[str, int], measures: tuple[Measure, ...] = (), scan: str = "") -> str:
+    """A registration as JSON text, reliable or not.
+
+    ``runs`` are the images it rests on, each with its frame; ``scan`` is the CT's :func:`scan_digest`.
+    """
     spread = np.linalg.eigvalsh(found.confidence.covariance_mm2[:3, :3])
     document: dict[str, Any] = {
         "schema": SCHEMA,
         "research_use_only": True,
         "frame": "LPS, mm: x = rotation * x_in_ct + origin_mm",
         "level": str(found.level),
+        "scan_sha256": scan,
         "reliable": found.reliable,
         "rotation": plain(found.displacement.axes),
         "origin_mm": plain(found.displacement.origin_mm),
@@ -85,10 +101,10 @@ def read_registration(path: str | Path) -> Registered:
 def _registered(d: dict[str, Any]) -> Registered:
     findings = tuple(Finding(Severity(f["severity"]), f["text"], f["because"]) for f in d["findings"])
     stops = tuple(f.text for f in findings if f.severity is Severity.STOP)
-    if bool(d["reliable"]) is bool(stops):
-        raise ValueError("it calls itself reliable, and its findings say otherwise")
-    pose = Pose(np.array(d["origin_mm"], dtype=np.float64), np.array(d["rotation"], dtype=np.float64))
-    sd_mm = float(d["sd_mm"])
-    if not (sd_mm >= 0.0 and np.isfinite(pose.origin_mm).all()):
-        raise ValueError("a number in it is not one")
-    return Registered(Level.parse(d["level"]), pose, sd_mm, stops, findings)
+    if d["reliable"] is not (not stops):
+        raise ValueError("it calls itself reliable or not, and its findings say otherwise")
+    origin, sd_mm = np.array(d["origin_mm"], dtype=np.float64), float(d["sd_mm"])
+    if origin.shape != (3,) or not np.isfinite(origin).all() or not (stops or 0.0 <= sd_mm <= WORST_SD_MM):
+        raise ValueError("a place or its error is none")
+    pose = Pose(origin, np.array(d["rotation"], dtype=np.float64))
+    return Registered(Level.parse(d["level"]), pose, sd_mm, stops, findings, str(d["scan_sha256"]))

@@ -79,6 +79,31 @@ def test_an_error_in_a_source_is_raised_where_it_is_read() -> None:
         list(events)
 
 
+def test_an_error_in_one_source_does_not_wait_for_the_others_to_end() -> None:
+    released = threading.Event()
+
+    def broken() -> Iterator[Reading]:
+        yield reading(0, 0.0)
+        raise OSError("the cable was pulled")
+
+    def going_on() -> Iterator[Reading]:
+        n = 0
+        while not released.wait(0.001):
+            yield reading(n, n / 100, "other")
+            n += 1
+
+    relief = threading.Timer(20.0, released.set)  # where the guard is gone, the test fails and does not hang
+    relief.start()
+    began = time.monotonic()
+    try:
+        with pytest.raises(OSError, match="cable"):
+            list(pumped(broken(), going_on(), clock=time.monotonic))
+    finally:
+        released.set()
+        relief.cancel()
+    assert time.monotonic() - began < 15.0
+
+
 def test_leaving_early_ends_the_threads() -> None:
     def endless() -> Iterator[Reading]:
         n = 0

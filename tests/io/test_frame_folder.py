@@ -187,6 +187,19 @@ def test_a_sidecar_is_waited_for_and_believed(tmp_path: Path) -> None:
     assert (frame.number, frame.time_s) == (70, 12.5)
 
 
+@pytest.mark.parametrize("number", ["Infinity", "-1e999", "NaN"])
+def test_a_sidecar_whose_number_is_none_ends_no_watch(tmp_path: Path, number: str) -> None:
+    with FolderFrames(tmp_path, sidecars=True) as folder:
+        events = folder.events()
+        for name, said in (("0001", number), ("0002", "2")):
+            (tmp_path / f"{name}.png").write_bytes(encoded(image(1)))
+            (tmp_path / f"{name}.json").write_text(f'{{"time_s": 1.0, "number": {said}}}')
+        found = until(events, lambda i: isinstance(i, Frame))
+    assert [type(i) for i in found] == [Alarm, Frame]
+    assert "0001.png was never finished" in found[0].finding.text
+    assert found[1].number == 2
+
+
 def test_a_run_in_dicom_comes_frame_by_frame(tmp_path: Path) -> None:
     frames = [Frame(n, n / 15, "x", image(n)) for n in range(4)]
     write_xa(tmp_path / "whole.dcm", frames)

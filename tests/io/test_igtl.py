@@ -620,11 +620,12 @@ def test_images_of_other_forms_are_understood() -> None:
     # a CT whose first axis runs to the patient's right: canonical, and the voxel stays where it is
     block = RNG.integers(0, 99, (2, 4, 6)).astype(np.int16)
     affine = np.array([[2.0, 0, 0, 5], [0, 3.0, 0, 6], [0, 0, 4.0, 7], [0, 0, 0, 1]])
-    slab = received(pyigtl.ImageMessage(block, affine, "ras"), slabs=frozenset({"C-arm"}))
-    assert slab.volume.spacing_mm == pytest.approx((4.0, 3.0, 2.0))
-    at_lps = (FLIP @ affine @ (3, 2, 1, 1))[:3]
-    k, j, i = np.round(slab.volume.index_kji(at_lps)).astype(int)
-    assert slab.volume.array[k, j, i] == block[1, 2, 3]
+    for counted, to_lps in (("ras", FLIP), ("lps", np.eye(4))):
+        slab = received(pyigtl.ImageMessage(block, affine, counted), slabs=frozenset({"C-arm"}))
+        assert slab.volume.spacing_mm == pytest.approx((4.0, 3.0, 2.0))
+        at_lps = (to_lps @ affine @ (3, 2, 1, 1))[:3]
+        k, j, i = np.round(slab.volume.index_kji(at_lps)).astype(int)
+        assert slab.volume.array[k, j, i] == block[1, 2, 3]
 
 
 def test_a_slow_peer_holds_nobody_up_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

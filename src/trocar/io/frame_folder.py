@@ -232,8 +232,9 @@ def sidecar(path: Path) -> dict[str, float]:
     try:
         with path.with_suffix(".json").open("rb") as file:
             said = json.loads(file.read(2**16))
-        return {name: float(said[name]) for name in ("time_s", "number") if name in said}
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+        # int() refuses what JSON calls Infinity and NaN, which no image is numbered by
+        return {name: kind(said[name]) for name, kind in (("time_s", float), ("number", int)) if name in said}
+    except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise Unfinished(f"its sidecar: {error}") from error
 
 

@@ -128,6 +128,15 @@ def test_a_full_mailbox_lets_the_oldest_go_and_the_loss_is_known() -> None:
     assert [t.finding.because for t in things if isinstance(t, Alarm)] == ["numbers 25 to 39 never came"]
 
 
+def test_an_image_larger_than_the_mailbox_is_let_in_alone() -> None:
+    box = Mailbox(lambda: 0.0, most_bytes=1000)
+    for n in range(3):
+        box.put(image(n, side=40))
+    box.end()
+    things = list(checked(box.events()))
+    assert [t.number for t in things if isinstance(t, Frame)] == [2]
+
+
 def test_an_alarm_of_the_door_is_not_pushed_out_by_what_comes_after() -> None:
     lost = Alarm(AlarmKind.SILENT, 0.0, 0, "link", Finding(Severity.STOP, "the connection was lost"))
     box = Mailbox(lambda: 0.0, most_items=5)

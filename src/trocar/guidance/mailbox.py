@@ -42,7 +42,8 @@ class Mailbox:
         with self._filled:
             self._waiting.append(Event(self._clock(), item))
             self._bytes += weight(item)
-            while len(self._waiting) > self._most_items or self._bytes > self._most_bytes:
+            # the newest stays, however large: a source of huge images is seen, one by one
+            while len(self._waiting) > self._most_items or (self._bytes > self._most_bytes and len(self._waiting) > 1):
                 gone = self._waiting.popleft()
                 self._bytes -= weight(gone.item)
                 if isinstance(gone.item, Alarm):  # what the door saw wrong must not give way to what it let in

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -203,6 +204,8 @@ def test_a_damaged_record_is_left_out_and_told(tmp_path: Path) -> None:
     assert read_recording(path).cut is not None
 
 
+#: What the child has recorded after more than a round, on a slow machine too, bytes.
+MUCH = 6_000_000
 CHILD = """
 import sys, time
 import numpy as np
@@ -231,7 +234,7 @@ def test_a_killed_recorder_leaves_a_recording_that_replays_to_its_alarms(tmp_pat
     child = subprocess.Popen([sys.executable, "-c", CHILD, str(path), str(Path(__file__).parent)])
     try:
         until = time.monotonic() + 30.0
-        while not (path.exists() and path.stat().st_size > 500_000) and time.monotonic() < until:
+        while not (path.exists() and path.stat().st_size > MUCH) and time.monotonic() < until:
             assert child.poll() is None
             time.sleep(0.005)
         time.sleep(after_s)
@@ -294,6 +297,20 @@ def test_a_full_disk_ends_the_recording_and_not_the_watch(tmp_path: Path) -> Non
     recording = read_recording(tmp_path / "a.rec")
     assert recording.cut is None  # the half record was cut off again
     assert recording.records > 3
+
+
+@pytest.mark.usefixtures("small_disk")
+def test_a_disk_that_is_full_at_someone_elses_alarm_is_told_by_the_chain(tmp_path: Path) -> None:
+    leak = Alarm(AlarmKind.LEAK, 0.1, 1, "monitor", Finding(Severity.STOP, "Stop: cement in the disc above."))
+    stopped: list[Alarm] = []
+    with Recorder(tmp_path / "a.rec") as recorder:
+        for thing in watched(session(), recorder):
+            stopped += [thing] if isinstance(thing, Alarm) and thing.source == "recorder" else []
+            while recorder.refused is None:
+                with suppress(OutputError):
+                    recorder.tell(leak)
+    assert len(stopped) == 1
+    assert "No space left on device" in stopped[0].finding.because
 
 
 @pytest.mark.usefixtures("small_disk")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -117,12 +118,14 @@ def recorded(events: Iterable[Event], recorder: Recorder) -> Iterator[Event]:
 
     Where the disk refuses, an alarm says so, and the events go on: watching a patient does not end with the disk.
     """
+    told = False
     for event in events:
         if recorder.refused is None:
-            try:
+            with suppress(OutputError):
                 recorder.write(event)
-            except OutputError as refusal:
-                yield Event(event.at_s, _stopped(refusal, event.at_s))
+        if recorder.refused is not None and not told:  # also where it was an alarm that it could not take
+            told = True
+            yield Event(event.at_s, _stopped(recorder.refused, event.at_s))
         yield event
 
 
@@ -130,10 +133,8 @@ def watched(events: Iterable[Event], recorder: Recorder) -> Iterator[Stamped | A
     """The live chain: events recorded, checked by the recorder's rules, and the alarms recorded too."""
     for thing in checked(recorded(events, recorder), recorder.rules, recorder.default, recorder.expected):
         if isinstance(thing, Alarm) and recorder.refused is None:
-            try:
+            with suppress(OutputError):
                 recorder.tell(thing)
-            except OutputError as refusal:
-                yield _stopped(refusal, thing.time_s)
         yield thing
 
 

@@ -70,6 +70,18 @@ def test_a_start_one_vertebra_off_is_recovered_or_refused(case: fluoroscopy.Case
         assert any("confirm the level" in f.text for f in r.findings)
 
 
+@pytest.mark.parametrize("levels", [3, 4])
+def test_a_start_three_or_more_vertebrae_off_does_not_end_one_level_wrong(shared_data: Path, levels: int) -> None:
+    """The place two vertebrae up is then the nearest to the right one that is tried at first, and may fit best."""
+    anatomy = fluoroscopy.scanned("lidc0001", shared_data)
+    case = fluoroscopy.drawn_case("lidc0001", "T9", shared_data, np.random.default_rng(9))
+    r = register(case.frames, anatomy, "T9", fluoroscopy.level_off(case, anatomy, levels, case.truth))
+    errors = fluoroscopy.errors_mm(anatomy, case, r.displacement)
+    assert not r.reliable or (levels == 3 and np.linalg.norm(errors, axis=1).mean() < 5.0)
+    if abs(r.levels_off) == 4:
+        assert not r.reliable
+
+
 def test_an_image_without_geometry_is_refused(case: fluoroscopy.Case, anatomy) -> None:
     with pytest.raises(ImageError, match="does not say where the C-arm stood"):
         register([replace(case.frames[0], view=None)], anatomy, LEVEL)

@@ -21,6 +21,9 @@ from trocar.guidance.refinement import Optimum
 
 #: How many vertebrae up and down are tried.
 LEVELS_OFF = (0, -1, 1, -2, 2)
+#: Where the last of them fits best the next one is tried, too, up to so many; what is found there is not relied on, as
+#: nothing beyond was tried.
+FARTHEST_OFF = 4
 #: Two places nearer than this, mm, are one: half the height of a small vertebra with its disc.
 SAME_PLACE_MM = 10.0
 #: Between vertebrae of which a scan shows one alone, mm: about a lower thoracic body with its disc.

@@ -9,7 +9,8 @@
 Each vertebra is registered for itself, as patients bend. The way there:
 
 1. at three millimetres, the vertebra with the bones around it is looked for where the C-arm's angles say, and one and
-   two vertebrae above and below (:mod:`trocar.guidance.level_check`), over all shifts and a few turns;
+   two vertebrae above and below (:mod:`trocar.guidance.level_check`), over all shifts and a few turns; where the last
+   of them fits best, further;
 2. at two, the vertebra itself moves before the bones around it, and its neighbours after it;
 3. at one, the vertebra is refined before them, and the surface of similarity says how sure that is.
 
@@ -37,7 +38,16 @@ from trocar.guidance.confidence import Confidence, confidence
 from trocar.guidance.edge_view import EdgeView, edge_view
 from trocar.guidance.frames import Frame
 from trocar.guidance.image_faults import Read, fault, readings
-from trocar.guidance.level_check import LEAST_FIT, LEVELS_OFF, Place, lead, ranked, seen_fit, step_mm
+from trocar.guidance.level_check import (
+    FARTHEST_OFF,
+    LEAST_FIT,
+    LEVELS_OFF,
+    Place,
+    lead,
+    ranked,
+    seen_fit,
+    step_mm,
+)
 from trocar.guidance.pose_search import search
 from trocar.guidance.refinement import Optimum, normal, refine
 from trocar.guidance.registration_verdict import Evidence, findings, measures
@@ -218,7 +228,8 @@ def _places(scales: _Scales, bones: BoneParts, anatomy: Anatomy, start: Pose, po
     """The places of the levels that were tried, the best first."""
 
     # a start that took this vertebra for its neighbour is put right by the way back from there: spines are curved
-    steps = {n: -start.axes @ step_mm(anatomy, bones.vertebra, -n) for n in LEVELS_OFF}
+    ways = range(-FARTHEST_OFF, FARTHEST_OFF + 1)
+    steps = {n: -start.axes @ step_mm(anatomy, bones.vertebra, -n) for n in ways}
     begin = start.to_world(bones.own.centre_mm)
 
     def look(levels: int) -> Place:
@@ -234,7 +245,14 @@ def _places(scales: _Scales, bones: BoneParts, anatomy: Anatomy, start: Pose, po
     rough = ranked(list(pool.map(look, LEVELS_OFF)), bones.own.centre_mm)
     worth = WORTH_A_LOOK * seen_fit(rough[0].together)
     close = list(pool.map(closer, [p for p in rough if seen_fit(p.together) >= worth]))
-    return ranked(close + [p for p in rough if seen_fit(p.together) < worth], bones.own.centre_mm)
+    places = ranked(close + [p for p in rough if seen_fit(p.together) < worth], bones.own.centre_mm)
+    for further in range(max(LEVELS_OFF) + 1, FARTHEST_OFF + 1):
+        if abs(places[0].levels_off) < further - 1:
+            break
+        # the best is the last that was tried on its side: what lies beyond may fit better still
+        beyond = look(further if places[0].levels_off > 0 else -further)
+        places = ranked([*places, closer(beyond)], bones.own.centre_mm)
+    return places
 
 
 def _together(scales: _Scales, bones: BoneParts, start: Pose) -> Optimum:

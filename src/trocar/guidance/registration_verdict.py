@@ -11,7 +11,7 @@ from trocar.geometry import Vector, angle_deg
 from trocar.guidance.carm import CArm
 from trocar.guidance.confidence import Confidence
 from trocar.guidance.image_faults import Reading
-from trocar.guidance.level_check import LEAST_FIT, LEAST_LEAD, Place
+from trocar.guidance.level_check import FARTHEST_OFF, LEAST_FIT, LEAST_LEAD, Place
 from trocar.guidance.refinement import Optimum
 from trocar.measure import Finding, Measure, Severity
 
@@ -90,6 +90,9 @@ def _unclear(e: Evidence) -> tuple[Finding, ...]:
     if e.lead < LEAST_LEAD:
         text = f"{level} cannot be told from a neighbouring level in these images: confirm the level, and start there."
         return (Finding(Severity.STOP, text, f"the next place fits worse by {e.lead:.2f} only"),)
+    if abs(e.places[0].levels_off) >= FARTHEST_OFF:
+        text = f"{level} fits best {FARTHEST_OFF} levels away from the start: confirm the level, and start there."
+        return (Finding(Severity.STOP, text, "nothing further away was tried"),)
     return ()
 
 

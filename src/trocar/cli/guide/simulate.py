@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trocar.cli.guide.shared import planned, to_folder
+from trocar.cli.guide.shared import no_film, planned, to_folder, write_shown
 from trocar.cli.shared import (
     A_PATH,
     NOTICE,
@@ -59,6 +59,7 @@ LEAK_NAMES = ("none", "disc", "canal", "foramen", "front", "side", "vessel", "tr
 )
 @click.option("--flow-model", is_flag=True, help="Cement from the flow model (minutes), not from a quick stand-in.")
 @click.option("--case", "case_id", default="case", show_default=True, help="Pseudonym written into the runs.")
+@no_film
 @as_json
 @talk
 def simulate_command(
@@ -73,6 +74,7 @@ def simulate_command(
     pixels: str,
     flow_model: bool,
     case_id: str,
+    no_film: bool,
     json_: bool,
     progress: Progress,
 ) -> None:
@@ -104,22 +106,26 @@ def simulate_command(
             disturbances=disturbances,
             arm=USUAL_ARM.binned(USUAL_ARM.detector.rows // int(pixels)),
         )
-    written = [write_run(case, name, folder, case_id, plan, progress) for name in case.films]
+    written = []
+    for name in case.films:
+        told = write_run(case, name, folder, case_id, plan, progress)
+        if not no_film:
+            with progress.stage(f"filming {name}"):
+                told |= film_of(folder, name, case.truths[name].rate_hz)
+        written.append(told)
     show_simulated(written, json_)
 
 
 def write_run(
     case: SimulatedCase, name: str, folder: Path, case_id: str, plan: Plan, progress: Progress
 ) -> dict[str, Any]:
-    """One film as a run, as a film to look at, and its truth; says where they are and when each leak must be seen."""
-    from trocar.io.film import write_film
+    """One film as a run and its truth; says where they are and when each leak must be seen."""
     from trocar.io.truth_file import write_truth
-    from trocar.io.xa import read_xa
     from trocar.io.xa_write import About, write_xa
 
     film, truth = case.films[name], case.truths[name]
     folder.mkdir(parents=True, exist_ok=True)
-    run, shown, told = folder / f"{name}.dcm", folder / f"{name}.mp4", folder / f"{name}.truth.json"
+    run, told = folder / f"{name}.dcm", folder / f"{name}.truth.json"
     about = About(
         frame_of_reference=plan.anatomy.ct.frame_of_reference,
         pseudonym=case_id,
@@ -127,11 +133,19 @@ def write_run(
     )
     with progress.stage(f"exposing {name}"):
         write_xa(run, film, about)
-    with progress.stage(f"filming {name}"):
-        write_film(shown, averaged(frame.image for frame in read_xa(run).frames()), truth.rate_hz / FILM_FRAMES)
         write_truth(told, truth)
     onsets = {route.value: number for route, number in truth.onsets().items()}
-    return {"view": name, "run": str(run), "film": str(shown), "truth": str(told), "leak_onset_frame": onsets}
+    return {"view": name, "run": str(run), "truth": str(told), "leak_onset_frame": onsets}
+
+
+def film_of(folder: Path, name: str, rate_hz: float) -> dict[str, Any]:
+    """Write a run that was written as a film to look at; says where it is, or why there is none."""
+    from trocar.io.xa import read_xa
+
+    shown = folder / f"{name}.mp4"
+    frames = read_xa(folder / f"{name}.dcm").frames()
+    refused = write_shown(shown, averaged(frame.image for frame in frames), rate_hz / FILM_FRAMES)
+    return {"film": str(shown)} if refused is None else {"film": None, "refused": str(refused)}
 
 
 def averaged(images: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
@@ -148,7 +162,10 @@ def show_simulated(written: list[dict[str, Any]], json_: bool) -> None:
         click.echo(json.dumps({"films": written}, ensure_ascii=False))
         return
     for film in written:
-        click.echo(f"{film['view']}: {film['run']}, {film['film']}; what truly happens: {film['truth']}")
+        shown = f", {film['film']}" if film.get("film") else ""
+        click.echo(f"{film['view']}: {film['run']}{shown}; what truly happens: {film['truth']}")
+        if "refused" in film:
+            click.echo(f"  {film['refused']}")
         for route, number in film["leak_onset_frame"].items():
             when = (
                 f"is 3 mm beyond the body from frame {number} on"

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from trocar.cli.guide.shared import (
+    FILM_HZ,
     every,
+    file_name,
+    no_film,
+    once,
     path_of,
     planned,
     rate_hz,
@@ -20,7 +26,9 @@ from trocar.cli.guide.shared import (
     some_runs,
     timed,
     to_folder,
+    told_of,
     whereabouts,
+    write_shown,
 )
 from trocar.cli.shared import A_PATH, NOTICE, Images, Progress, as_json, images, talk
 
@@ -30,15 +38,16 @@ if TYPE_CHECKING:
 
     from trocar.geometry import Pose
     from trocar.guidance.correction import Correction
-    from trocar.guidance.deviation import Planned
+    from trocar.guidance.deviation import Deviation, Planned
     from trocar.guidance.frames import Frame
     from trocar.guidance.tracking import Update
+    from trocar.io.registration_file import Registered
     from trocar.io.xa import XA
-    from trocar.measure import Finding
-    from trocar.planning.trajectory import Trajectory
+    from trocar.measure import Finding, Measure
+    from trocar.planning.trajectory import Clearance, Trajectory
 
-#: So many pictures a second in a film to look at.
-FILM_HZ = 5.0
+#: Of free spaces that all are kept, so many are printed, the tightest; of alarms, so many.
+SHOWN_SPACES, SHOWN_ALARMS = 2, 6
 
 
 @click.command("track")
@@ -46,7 +55,14 @@ FILM_HZ = 5.0
 @images
 @some_runs
 @registered
+@click.option(
+    "--until",
+    "until_s",
+    type=click.FloatRange(min=0.0, min_open=True),
+    help="Follow to this second of the runs: give one before cement comes.",
+)
 @to_folder
+@no_film
 @as_json
 @talk
 def track_command(
@@ -54,14 +70,17 @@ def track_command(
     named: Images,
     runs: tuple[Path, ...],
     registration: Path | None,
+    until_s: float | None,
     out: Path,
+    no_film: bool,
     json_: bool,
     progress: Progress,
 ) -> None:
     """Follow the planned needle through one or two X-ray runs: deviation, where it will end, and the correction.
 
-    Two runs are taken as filmed at the same time (biplane). Writes track.json, and for each run a film and a
-    last picture.
+    Two runs are taken as filmed at the same time (biplane). The vertebra is taken to stay where it was registered:
+    breathing shows as deviation. Cement at the tip is taken for needle: end before it with --until. Writes track.json,
+    and for each run a film and a last picture.
     """
     from trocar.guidance.correction import correct
     from trocar.guidance.deviation import Planned, approach_of
@@ -69,51 +88,85 @@ def track_command(
     from trocar.io.case_folder import check_folder, check_writable
     from trocar.io.whole import write_files
 
+    if until_s is not None and not until_s > 0.0:  # the range lets pass what is no number
+        raise click.UsageError(f"--until {until_s}: give seconds of the runs, more than 0.")
     folder = check_folder(out, [*named.files, *runs])
     check_writable(folder)
     films = read_runs(runs)
     plan = planned(plan_json, named, progress)
     path = path_of(plan)
     where = whereabouts(registration, plan)
+    findings = once(where.findings, told_of(films.values(), plan), about_cement(until_s))
     followed = Planned.on(path, plan.anatomy, plan.procedure.margins(approach_of(path)))
     following = Following(followed, dict.fromkeys(films, where.displacement), where.sd_mm)
     with progress.stage("following the needle"):
-        updates = list(track(side_by_side(films), following))
+        updates = list(track(until(side_by_side(films), until_s), following))
     last = next((u for u in reversed(updates) if u.deviation is not None), None)
     advice = correct(last.tip, followed) if last is not None and last.tip is not None else None
-    told = document(updates, last, advice, where.findings)
-    pictures = {}
+    told = document(updates, last, advice, findings)
+    write_files(folder, {"track.json": json.dumps(told, ensure_ascii=False).encode()})
     for name, film in films.items():
-        mine = {u.number: u for u in updates if u.source == name}
-        with progress.stage(f"filming {name}"):
-            pictures[f"{name}-tracked.png"] = filmed(folder, name, film, mine, path, where.displacement)
-    write_files(folder, {"track.json": json.dumps(told, ensure_ascii=False).encode(), **pictures})
+        pictures = Filming(film, name, until_s, {u.number: u for u in updates if u.source == name}, path, where)
+        with progress.stage(f"{'drawing' if no_film else 'filming'} {name}"):
+            findings += pictures.write(folder, no_film)
     if json_:
         click.echo(json.dumps(told, ensure_ascii=False))
     else:
-        show(updates, last, followed, advice, where.findings, folder)
+        show(updates, last, followed, advice, findings, folder)
 
 
-def filmed(
-    folder: Path, name: str, film: XA, updates: dict[int, Update], path: Trajectory, displacement: Pose
-) -> bytes:
-    """Write a film of a run with what was planned and measured drawn on it; gives the last picture with a needle."""
-    from trocar.io.film import write_film
-    from trocar.reporting.live import png
+def until(frames: Iterator[Frame], until_s: float | None) -> Iterator[Frame]:
+    """The frames up to a second of their own clocks, that included."""
+    return frames if until_s is None else itertools.takewhile(lambda frame: frame.time_s <= until_s, frames)
 
-    last: list[NDArray[np.uint8]] = []
 
-    def pictures() -> Iterator[NDArray[np.uint8]]:
-        for frame in every(timed(film, name), rate_hz(film) / FILM_HZ):
-            update = updates.get(frame.number)
-            picture = picture_of(frame, update, path, displacement)
-            if not last or (update is not None and update.sighting is not None):
-                last[:] = [picture]
-            yield picture
+def about_cement(until_s: float | None) -> tuple[Finding, ...]:
+    """What is to be known of images after cement has come, where nobody said when that is."""
+    from trocar.measure import Finding, Severity
 
-    folder.mkdir(parents=True, exist_ok=True)
-    write_film(folder / f"{name}-tracked.mp4", pictures(), FILM_HZ)
-    return png(last[0])
+    if until_s is not None:
+        return ()
+    text = "Cement at the tip is taken for needle: do not use what is said of images after it has come."
+    return (Finding(Severity.CAUTION, text, "end before it with --until"),)
+
+
+@dataclass(frozen=True)
+class Filming:
+    """A run to be drawn with what was planned and measured."""
+
+    film: XA
+    name: str
+    until_s: float | None
+    updates: dict[int, Update]
+    path: Trajectory
+    where: Registered
+
+    def write(self, folder: Path, no_film: bool) -> tuple[Finding, ...]:
+        """Write the last image with a needle as a picture, and a film unless told not to; what became of it."""
+        from trocar.io.whole import write_files
+        from trocar.reporting.live import png
+
+        stem = file_name(self.name)
+        write_files(folder, {f"{stem}-tracked.png": png(self.picture(self.last()))})
+        if no_film:
+            return ()
+        shown = every(self.frames(), rate_hz(self.film) / FILM_HZ)
+        refused = write_shown(folder / f"{stem}-tracked.mp4", (self.picture(frame) for frame in shown))
+        return (refused,) if refused else ()
+
+    def frames(self) -> Iterator[Frame]:
+        """The images that were looked at."""
+        return until(timed(self.film, self.name), self.until_s)
+
+    def last(self) -> Frame:
+        """The last image in which the needle was seen; the first where it never was."""
+        seen = [number for number, update in self.updates.items() if update.sighting is not None]
+        number = max(seen, default=0)
+        return next(frame for frame in self.frames() if frame.number == number)
+
+    def picture(self, frame: Frame) -> NDArray[np.uint8]:
+        """One image with what was planned and measured on it."""
+        return picture_of(frame, self.updates.get(frame.number), self.path, self.where.displacement)
 
 
 def picture_of(frame: Frame, update: Update | None, path: Trajectory, displacement: Pose) -> NDArray[np.uint8]:
@@ -123,15 +176,17 @@ def picture_of(frame: Frame, update: Update | None, path: Trajectory, displaceme
     from trocar.reporting.live import MEASURED, PLANNED, TOLD, captioned, cross, polyline, shown
 
     picture, scale = shown(frame)
+    planned_says = "planned path"
     if frame.view is not None:
         points = displacement.to_world(np.stack((path.skin_mm, path.target_mm)))
-        polyline(picture, frame.view.project(points), scale, PLANNED)
+        if not polyline(picture, frame.view.project(points), scale, PLANNED, width=3):
+            planned_says += " - outside this image"
     seen = update.sighting if update is not None else None
     if seen is not None:
-        polyline(picture, np.stack((seen.tip_px - seen.length_px * seen.way, seen.tip_px)), scale, MEASURED, width=2)
+        polyline(picture, np.stack((seen.tip_px - seen.length_px * seen.way, seen.tip_px)), scale, MEASURED)
         cross(picture, seen.tip_px, scale, MEASURED)
     said = "not looked at" if update is None else update.text or update.state.value
-    lines = [(f"{frame.source}, image {frame.number}, {frame.time_s:.1f} s", TOLD), ("planned path", PLANNED)]
+    lines = [(f"{frame.source}, image {frame.number}, {frame.time_s:.1f} s", TOLD), (planned_says, PLANNED)]
     return captioned(picture, [*lines, (f"needle: {said}", MEASURED)])
 
 
@@ -182,15 +237,18 @@ def show(
 
     for finding in findings:
         click.echo(f"{finding}")
-    for alarm in (a for u in updates for a in u.alarms):
+    alarms = [a for u in updates for a in u.alarms]
+    for alarm in alarms[:SHOWN_ALARMS]:
         click.echo(f"ALARM at {alarm.time_s:.1f} s, image {alarm.number} of {alarm.source}: {alarm.finding.text}")
+    if len(alarms) > SHOWN_ALARMS:
+        click.echo(f"  and {len(alarms) - SHOWN_ALARMS} alarms more, in track.json")
     seen = sum(u.tip is not None for u in updates)
     click.echo(f"needle measured in {seen} of {len(updates)} images")
     if last is None or last.deviation is None:
         click.echo(f"  {updates[-1].text}" if updates else "  there was no image")
     else:
         click.echo(f"  at {last.time_s:.1f} s: {spoken(last.deviation, planned)}")
-        for m in last.deviation.measures:
+        for m in telling(last.deviation):
             click.echo(f"  {m.name.replace('_', ' ')}: {m}")
         for finding in last.deviation.findings:
             click.echo(f"  {finding}")
@@ -198,3 +256,18 @@ def show(
         click.echo(f"  {advice.text}")
     click.echo(f"  {folder / 'track.json'}")
     click.echo(NOTICE)
+
+
+def telling(found: Deviation) -> list[Measure]:
+    """The measures worth a look: those of the tip, and of the free spaces those that are short, or the tightest."""
+    kept = {name for when in ("now", "ahead") for name in _telling(when, getattr(found, when))}
+    if found.ahead is found.now:  # the tip is at its depth: both are the same
+        kept = {name for name in kept if name.startswith("clearance_now_")}
+    return [m for m in found.measures if m.name in kept or not m.name.startswith("clearance_")]
+
+
+def _telling(when: str, spaces: tuple[Clearance, ...]) -> set[str]:
+    from trocar.planning.trajectory import Grade
+
+    short = [c for c in spaces if c.grade is not Grade.SAFE] or spaces[:SHOWN_SPACES]
+    return {f"clearance_{when}_{c.structure}" for c in short}

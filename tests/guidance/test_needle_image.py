@@ -10,7 +10,7 @@ import pytest
 from trocar.errors import ImageError
 from trocar.geometry import unit
 from trocar.guidance.expected_needle import expected
-from trocar.guidance.exposure import Shutters
+from trocar.guidance.exposure import CEMENT_PER_MM, Shutters, soft_per_mm
 from trocar.guidance.frames import Intensity
 from trocar.guidance.needle_image import Sighting, Unseen, Why, again, find_needle
 from trocar.guidance.needle_strip import profile
@@ -209,3 +209,56 @@ def test_the_profile_of_a_rod_is_its_chord() -> None:
     assert np.all(chord[np.abs(across) > 24.0] == 0.0)
     tube = profile(across, 40.0, 0.8)
     assert tube[across == 0.0] == pytest.approx(0.2, abs=1e-2)
+
+
+def blob(where, ml: float, at_mm=(0.0, 0.0, 0.0), share: float = 0.8) -> np.ndarray:
+    """What a ball of cement that fills ``share`` of the bone adds to an even background of 3, exponents."""
+    radius = (3.0 * 1000.0 * ml / share / (4.0 * np.pi)) ** (1.0 / 3.0)
+    rows, columns = np.indices(where.detector.shape)
+    middle = where.project(np.array(at_mm))
+    away = np.hypot(rows - middle[0], columns - middle[1]) * 0.6 / where.magnification
+    chord = 2.0 * np.sqrt(np.maximum(radius**2 - away**2, 0.0))
+    return 3.0 + share * (CEMENT_PER_MM - soft_per_mm()) * chord
+
+
+def confidently_wrong(seen: Sighting, where, rod) -> bool:
+    """Whether a tip is off by more than 1 mm and three of its standard errors, along the needle."""
+    off_mm = abs(errors_px(seen, where, rod)[0]) * 0.6 / where.magnification
+    return off_mm > max(1.0, 3.0 * seen.along_se_px * 0.6 / where.magnification)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("ml", [0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0])
+def test_cement_about_the_tip_is_never_taken_for_the_needle(way: tuple[float, ...], ml: float) -> None:
+    """From 0.1 ml on the tip is hidden, ahead of it as well as about it; of less, what is told holds its error."""
+    where, rod = view(), needle((4.0, 3.0, 2.0), way, stylet=False)
+    for ahead_mm in (0.0, 2.0) if ml >= 0.1 else (0.0,):
+        behind = blob(where, ml, rod.tip_mm + ahead_mm * rod.axis.direction)
+        rods = [rod, rod.filled(CEMENT_PER_MM)]
+        for seed in range(2):
+            seen = find_needle(image(where, rods, NOISY, seed, behind), NEEDLE, along(where, rod))
+            if ml >= 0.1:
+                assert seen in (Unseen(Why.COVERED), Unseen(Why.HIDDEN))
+            if isinstance(seen, Sighting):
+                assert not confidently_wrong(seen, where, rod)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_older_cement_hides_a_tip_within_it_and_none_that_is_clear_of_it(way: tuple[float, ...]) -> None:
+    where, rod = view(), needle((4.0, 3.0, 2.0), way)
+    for ahead_mm, hidden in ((3.0, True), (-3.0, True), (30.0, False)):
+        behind = blob(where, 1.0, rod.tip_mm + ahead_mm * rod.axis.direction)
+        seen = find_needle(image(where, [rod], NOISY, 0, behind), NEEDLE, along(where, rod))
+        assert (seen == Unseen(Why.COVERED)) == hidden
+        assert hidden or not confidently_wrong(seen, where, rod)
+
+
+def test_without_cement_no_tip_is_hidden_and_few_are_less_certain() -> None:
+    where, rng = view(), np.random.default_rng(4)
+    errors = []
+    for n in range(16):
+        rod = needle(rng.normal(0.0, 5.0, 3), (1.0, 0.3 * rng.normal(), rng.normal()), stylet=bool(n % 2))
+        seen = find_needle(image(where, [rod], NOISY, seed=n), NEEDLE, along(where, rod))
+        assert isinstance(seen, Sighting)
+        errors.append(seen.along_se_px * 0.6 / where.magnification)
+    assert np.percentile(errors, 75) < 0.5

@@ -60,6 +60,10 @@ class Why(Enum):
     FAINT = "No line of the needle's width stands out where it is expected: more dose, or another view."
     SEVERAL = "Several lines fit the needle: say where the others are, or use another view."
     HIDDEN = "The needle's tip may be hidden by the image's edge, a shutter or something dense: open the field."
+    COVERED = (
+        "The needle's tip is hidden by cement or something as dense: how deep it is cannot be told from this view. "
+        "Turn the C-arm until the tip is clear of it."
+    )
     WHICH_END = "A needle is seen, but not which of its ends is the tip: give the planned path."
 
 
@@ -265,17 +269,23 @@ def _unguided(shafts: list[Shaft], width: float) -> Sighting | Unseen:
         return Unseen(Why.HIDDEN)
     if not any(hidden):
         return Unseen(Why.WHICH_END)
-    return _sighting(shafts[0], hidden.index(False), width)
+    return _sighting(shafts[0], hidden.index(None), width)
 
 
-def _hidden(shaft: Shaft, end: int) -> bool:
+def _hidden(shaft: Shaft, end: int) -> Why | None:
+    """Why an end may not be where the shaft ends, if so."""
     dense = shaft.beyond[end]
-    return shaft.edge[end] or dense > HIDING_CONTRASTS * shaft.contrast or dense > DARK_LOG
+    if shaft.edge[end] or dense > DARK_LOG:
+        return Why.HIDDEN
+    if shaft.covered[end]:
+        return Why.COVERED
+    return Why.HIDDEN if dense > HIDING_CONTRASTS * shaft.contrast else None
 
 
 def _sighting(shaft: Shaft, end: int, width: float) -> Sighting | Unseen:
-    if _hidden(shaft, end):
-        return Unseen(Why.HIDDEN)
+    hidden = _hidden(shaft, end)
+    if hidden is not None:
+        return Unseen(hidden)
     sense = 1.0 if end == 1 else -1.0
     # the axis is surest at its middle, the tip lies half a length away
     across = math.hypot(shaft.across_se_px, shaft.angle_se_rad * 0.5 * shaft.line.length)

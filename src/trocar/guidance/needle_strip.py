@@ -14,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from trocar.guidance.needle_cover import covered
 from trocar.guidance.needle_end import BLUR_PX, CORE_WIDTHS, PLACE_PX, End
 from trocar.guidance.needle_lines import MAD_SD, Image, Piece
+from trocar.guidance.needle_sampling import STEP_PX, Strip, sampled
 
-#: The strip reaches this many widths to either side, in steps of so many pixels, along and across.
-_REACH_WIDTHS, STEP_PX = 2.0, 0.5
+#: The strip reaches this many widths to either side.
+_REACH_WIDTHS = 2.0
 #: Widths of shafts that are tried against the image, as shares of the expected one.
 _SCALES = np.arange(0.5, 1.81, 0.1)
 #: The axis is fitted again until it stays.
@@ -34,6 +36,12 @@ _END_WIDTHS = 5.0
 _SEEN_SHARE, _GAP_WIDTHS = 0.4, 4
 #: Less than a fifth of the dose beside the shaft a little before is the dark behind a shutter (natural logarithm).
 DARK_LOG = 1.6
+#: Falls that are so many widths longer than the needle's own end are tried, for what adjoins it (a little cement); one
+#: is believed where it explains this much more (twice the logarithm of the likelihoods' ratio), from so many widths
+#: before the end to so many beyond it.
+_DRAWN_WIDTHS, _DRAWN_GAIN, _NEAR_WIDTHS = np.array((0.0, 0.25, 0.5, 0.75, 1.0)), 9.0, (2.0, 2.0)
+#: Fewer samples tell no shape.
+_LEAST_SAMPLES = 12
 #: The contrast a little before is that of so many widths.
 _LEVEL_WIDTHS = 8
 #: What a model of a straight round shaft leaves out, pixels: added to every standard error (ours, see
@@ -68,7 +76,8 @@ class Shaft:
     along it. ``contrast`` is its height in the density image, ``noise`` the residual there, ``scale`` its width as a
     share of the expected one, ``seen_share`` how much of its length stands out, ``lesser`` by how much from the side it
     stands out from less. ``beyond`` says how much denser the
-    image is behind each end than beside the shaft before it; ``edge`` whether an end lies at the image's border.
+    image is behind each end than beside the shaft before it; ``edge`` whether an end lies at the image's border;
+    ``covered`` whether something dense and wider than the needle lies about it (:mod:`trocar.guidance.needle_cover`).
     """
 
     line: Piece
@@ -82,55 +91,23 @@ class Shaft:
     lesser: float
     beyond: tuple[float, float]
     edge: tuple[bool, bool]
+    covered: tuple[bool, bool]
 
 
 def fitted(dense: Image, start: Piece, kind: Kind) -> Shaft | None:
     """The shaft nearest to a piece of line; None where no shaft of about that width stands out there."""
     line, width, spread = start, kind.width_px, (math.inf, math.inf)
     for _ in range(_ROUNDS):
-        moved, spread = _straightened(_strip(dense, line, width), line, width)
+        moved, spread = _straightened(sampled(dense, line, width, _REACH_WIDTHS), line, width)
         if moved is None:
             return None
         line = moved
-    strip = _strip(dense, line, width, whole=True)
+    strip = sampled(dense, line, width, _REACH_WIDTHS, whole=True)
     height = _heights(strip.values, strip.across, width)
     run = _run(height, _ground(strip, width), strip.along, line, width)
     if run is None:
         return None
-    return _described(strip, height, line, run, spread, kind)
-
-
-@dataclass(frozen=True, eq=False)
-class _Strip:
-    """Values ``[along, across]`` and where: pixels from the line's point and from the line; ``inside`` the image."""
-
-    values: NDArray[np.float64]
-    along: Vector
-    across: Vector
-    inside: NDArray[np.bool_]
-
-
-def _strip(dense: Image, line: Piece, width: float, whole: bool = False) -> _Strip:
-    low, high = _border(dense.shape, line) if whole else (line.low, line.high)
-    along = np.arange(low, high + 1e-9, STEP_PX)
-    reach = max(_REACH_WIDTHS * width, 4.0)
-    across = np.arange(-reach, reach + 1e-9, STEP_PX)
-    at = line.point[:, None, None] + line.way[:, None, None] * along[None, :, None]
-    at = at + line.normal[:, None, None] * across[None, None, :]
-    values = ndimage.map_coordinates(dense, at, output=np.float64, order=1, mode="nearest")
-    rows, columns = dense.shape
-    inside = (at[0] >= 0) & (at[0] <= rows - 1) & (at[1] >= 0) & (at[1] <= columns - 1)
-    return _Strip(values, along, across, inside.all(axis=1))
-
-
-def _border(shape: tuple[int, ...], line: Piece) -> tuple[float, float]:
-    """Where the line leaves the image to either side, pixels from its point."""
-    low, high = -math.inf, math.inf
-    for x, w, n in zip(line.point, line.way, shape, strict=True):
-        if abs(w) > 1e-12:
-            a, b = sorted((-x / w, (n - 1 - x) / w))
-            low, high = max(low, a), min(high, b)
-    return low, high
+    return _described(dense, strip, height, line, run, spread, kind)
 
 
 def profile(across: Vector, width: float, bore_share: float = 0.0) -> Vector:
@@ -152,7 +129,7 @@ def _heights(values: NDArray[np.float64], across: Vector, width: float, bore_sha
     return np.asarray(values @ _filters(across, width, np.zeros(1), bore_share)[0])
 
 
-def _straightened(strip: _Strip, line: Piece, width: float) -> tuple[Piece | None, tuple[float, float]]:
+def _straightened(strip: Strip, line: Piece, width: float) -> tuple[Piece | None, tuple[float, float]]:
     """The line moved onto the shaft in the strip, and the standard errors of its place and angle."""
     block = max(2, round(max(width, 4.0) / STEP_PX))
     n = len(strip.along) // block
@@ -204,7 +181,7 @@ def _robust_line(x: Vector, y: Vector) -> tuple[float, float, tuple[float, float
     return float(offset), float(slope), (across, math.hypot(sd / reach, MODEL_PX / max(float(np.ptp(x)), 1.0)))
 
 
-def _ground(strip: _Strip, width: float) -> Vector:
+def _ground(strip: Strip, width: float) -> Vector:
     """How dense it is beside the shaft, along the strip."""
     return np.asarray(strip.values[:, np.abs(strip.across) > 0.9 * width].mean(axis=1))
 
@@ -250,7 +227,13 @@ def _follow(height: Vector, ground: Vector, block: int, level: float, least: flo
 
 
 def _described(
-    strip: _Strip, height: Vector, line: Piece, run: tuple[int, int], spread: tuple[float, float], kind: Kind
+    dense: Image,
+    strip: Strip,
+    height: Vector,
+    line: Piece,
+    run: tuple[int, int],
+    spread: tuple[float, float],
+    kind: Kind,
 ) -> Shaft:
     first, last = run
     width = kind.width_px
@@ -258,8 +241,9 @@ def _described(
     low, low_se = _end(strip, first, -1, hollow, kind)
     high, high_se = _end(strip, last, 1, hollow, kind)
     usual = float(np.median(height[first : last + 1]))
+    body = Piece(line.point, line.way, low, high)
     return Shaft(
-        Piece(line.point, line.way, low, high),
+        body,
         *spread,
         (low_se, high_se),
         usual,
@@ -269,10 +253,11 @@ def _described(
         _lesser(strip, first, last, width),
         (_behind(strip, first, -1, width), _behind(strip, last, 1, width)),
         (low - strip.along[0] < width, strip.along[-1] - high < width),
+        covered(dense, body, width, usual),
     )
 
 
-def _middle(strip: _Strip, width: float) -> Vector:
+def _middle(strip: Strip, width: float) -> Vector:
     """How much denser than both flanks the middle is, along the strip."""
     off = np.abs(strip.across)
     core, flank = off <= max(CORE_WIDTHS * width, STEP_PX), (off >= 0.8 * width) & (off <= 1.6 * width)
@@ -285,7 +270,7 @@ def _noise(height: Vector) -> float:
     return MAD_SD * float(np.median(np.abs(height[lag:] - height[:-lag]))) / math.sqrt(2.0)
 
 
-def _end(strip: _Strip, near: int, sense: int, hollow: bool, kind: Kind) -> tuple[float, float]:
+def _end(strip: Strip, near: int, sense: int, hollow: bool, kind: Kind) -> tuple[float, float]:
     """Where the shaft ends near sample ``near``, and its standard error: the end's shape, fitted by least squares."""
     width = kind.width_px
     border = len(strip.along) - 1 if sense > 0 else 0
@@ -297,11 +282,39 @@ def _end(strip: _Strip, near: int, sense: int, hollow: bool, kind: Kind) -> tupl
     before = slice(max(0, near - reach), near + 1) if sense > 0 else slice(near, near + reach + 1)
     shown = float(np.median(values[before]))
     full = kind.exponent * ((1.0 - kind.bore_share) if hollow else 1.0)
-    shape = End.of(kind.slant_px, width, full, shown if kind.logarithmic else full)
     part = slice(max(0, near - reach), min(len(values), near + reach + 1))
-    s, h = strip.along[part], values[part]
-    places = np.arange(s[0], s[-1], PLACE_PX)
-    step = shape.at(sense * (s - places[:, None]))
+    s, h = sense * strip.along[part], values[part]
+    shapes = [
+        End.of(kind.slant_px + x, width, full, shown if kind.logarithmic else full) for x in _DRAWN_WIDTHS * width
+    ]
+    found = _fitted_end(s, h, shapes[0])
+    close = (s > found.place - _NEAR_WIDTHS[0] * width) & (s < found.place + _NEAR_WIDTHS[1] * width)
+    drawn = _drawn_px(s[close], h[close], shapes, width) if close.sum() > _LEAST_SAMPLES else 0.0
+    return sense * found.place, math.hypot(found.se, MODEL_PX, SLANT_SHARE * kind.slant_px, 0.5 * drawn)
+
+
+def _drawn_px(s: Vector, h: Vector, shapes: list[End], width: float) -> float:
+    """By how much the fall is longer than the needle's own end, pixels, where that explains it clearly better."""
+    rests = [max(_fitted_end(s, h, shape).rest, 1e-12) for shape in shapes]
+    best = int(np.argmin(rests))
+    # neighbouring samples share pixels: the information is that of one sample a pixel
+    gain = len(s) * STEP_PX * math.log(rests[0] / rests[best])
+    return float(_DRAWN_WIDTHS[best] * width) if gain > _DRAWN_GAIN else 0.0
+
+
+@dataclass(frozen=True)
+class _EndFit:
+    """Where an end is along the strip, outwards, its standard error by the fit alone, and the mean square left over."""
+
+    place: float
+    se: float
+    rest: float
+
+
+def _fitted_end(s: Vector, h: Vector, shape: End) -> _EndFit:
+    """The end's place by least squares; ``s`` runs outwards."""
+    places = np.arange(min(s[0], s[-1]), max(s[0], s[-1]), PLACE_PX)
+    step = shape.at(s - places[:, None])
     # two unknown levels: what remains after the best of them, for every place at once
     centred = step - step.mean(axis=1, keepdims=True)
     power = np.maximum(np.sum(centred**2, axis=1), 1e-9)
@@ -311,12 +324,10 @@ def _end(strip: _Strip, near: int, sense: int, hollow: bool, kind: Kind) -> tupl
     before, here, after = gain[best - 1 : best + 2]
     bend = before - 2.0 * here + after
     place = places[best] + (0.5 * PLACE_PX * (before - after) / bend if bend < 0.0 else 0.0)
-    rest = h - h.mean() - rise[best] * centred[best]
-    sd = float(np.sqrt(np.mean(rest**2)))
+    rest = float(np.mean((h - h.mean() - rise[best] * centred[best]) ** 2))
     # neighbouring samples share pixels: the information is that of one sample a pixel
     slope = rise[best] ** 2 * float(np.sum(np.gradient(step[best], STEP_PX) ** 2)) * STEP_PX
-    fit = sd / math.sqrt(slope) if slope > 0.0 else math.inf
-    return float(place), math.hypot(fit, MODEL_PX, SLANT_SHARE * kind.slant_px)
+    return _EndFit(float(place), math.sqrt(rest / slope) if slope > 0.0 else math.inf, rest)
 
 
 def _scale(shape: Vector, across: Vector, kind: Kind) -> tuple[float, bool]:
@@ -332,7 +343,7 @@ def _scale(shape: Vector, across: Vector, kind: Kind) -> tuple[float, bool]:
     return float(scale), bore > 0.0
 
 
-def _lesser(strip: _Strip, first: int, last: int, width: float) -> float:
+def _lesser(strip: Strip, first: int, last: int, width: float) -> float:
     """How much the middle stands out from the flank that is more like it: nothing at the edge of something."""
     off, body = strip.across, strip.values[first : last + 1]
     core = np.median(body[:, np.abs(off) <= max(CORE_WIDTHS * width, STEP_PX)])
@@ -340,7 +351,7 @@ def _lesser(strip: _Strip, first: int, last: int, width: float) -> float:
     return float(core - max(flanks))
 
 
-def _behind(strip: _Strip, end: int, sense: int, width: float) -> float:
+def _behind(strip: Strip, end: int, sense: int, width: float) -> float:
     """How much denser the image is beyond an end, on the axis, than the flanks before it; infinite beyond the image."""
     n, skip = round(3.0 * width / STEP_PX), round(1.5 * width / STEP_PX)
     beyond = slice(end + skip, end + skip + n) if sense > 0 else slice(max(0, end - skip - n), max(0, end - skip))

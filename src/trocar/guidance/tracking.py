@@ -26,7 +26,7 @@ from trocar.guidance.ct_fluoroscopy import Unclear, find_in_slices
 from trocar.guidance.deviation import Deviation, Planned, breached, deviation
 from trocar.guidance.expected_needle import Expected, expected, width_px
 from trocar.guidance.frames import Alarm, AlarmKind, Frame, Slab, Stamped, ToolPose
-from trocar.guidance.needle_image import Sighting, Unseen, again, find_needle
+from trocar.guidance.needle_image import Sighting, Unseen, Why, again, find_needle
 from trocar.guidance.tip import Tip
 from trocar.guidance.tracked_tool import Tool
 from trocar.guidance.triangulation import Look, from_one_view, triangulate
@@ -38,6 +38,10 @@ FASTEST_MM_S = 60.0
 JUMP_SD, JUMP_MM = 4.0, 1.5
 #: So many images in a row that agree with one another overrule what came before.
 BELIEVED = 3
+#: Why a tip is not told in the first images in which cement does not seem to hide it any more.
+UNCOVERED = (
+    f"The needle's tip was just hidden by something dense: {BELIEVED} images must agree on it before it is told."
+)
 #: A needle unseen for longer than this is alarmed, s: as long as a silent source (see docs/tracking.md).
 LOST_S = 0.5
 
@@ -118,6 +122,7 @@ class Tracker:
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._looks: dict[str, tuple[float, Look]] = {}
         self._expected: dict[str, tuple[float, Expected, Sighting]] = {}
+        self._uncovered: dict[str, list[Sighting]] = {}
         self._last: Tip | None = None
         self._doubted: list[Tip] = []
         self._unseen_since: float | None = None
@@ -159,6 +164,7 @@ class Tracker:
             return None
         self._looks.pop(item.source, None)
         self._expected.pop(item.source, None)
+        self._uncovered.pop(item.source, None)
         text = f"{item.source} changed its size from {_size(before)} to {_size(now)} pixels: this image is not used."
         return self._refused(item, AlarmKind.CHANGED, text)
 
@@ -191,15 +197,32 @@ class Tracker:
         displacement = follow.displacement(frame.source)
         beside = tuple(expected(frame.view, p.trajectory, displacement) for p in follow.beside)
         seen = find_needle(frame, path.instrument, where, beside=beside)
-        if isinstance(seen, Unseen) and frame.source in self._expected:
+        if isinstance(seen, Unseen) and seen.why is not Why.COVERED and frame.source in self._expected:
             # lost from where it was: look for it afresh before it is given up
             del self._expected[frame.source]
             seen = find_needle(frame, path.instrument, self._where(frame), beside=beside)
         if isinstance(seen, Unseen):
+            self._looks.pop(frame.source, None)
+            if seen.why in (Why.COVERED, Why.HIDDEN):
+                self._uncovered[frame.source] = []
             return None, None, seen.text
+        if not self._clear_again(frame, seen):
+            return None, None, UNCOVERED
         self._expected[frame.source] = (frame.time_s, where, seen)
         look = Look(frame.view, seen, displacement)
         return self._placed(frame, look), seen, ""
+
+    def _clear_again(self, frame: Frame, seen: Sighting) -> bool:
+        """Whether a tip that cement hid a moment ago is believed to be seen: once several images in a row agree."""
+        if frame.source not in self._uncovered:
+            return True
+        near = JUMP_MM * seen.width_px / self._following.planned.trajectory.instrument.outer_diameter_mm
+        agree = [s for s in self._uncovered[frame.source] if np.linalg.norm(s.tip_px - seen.tip_px) <= near]
+        self._uncovered[frame.source] = [*agree, seen]
+        if len(agree) + 1 < BELIEVED:
+            return False
+        del self._uncovered[frame.source]
+        return True
 
     def _where(self, frame: Frame) -> Expected:
         """Where the needle should be: near where this view showed it a moment ago, else along its path."""

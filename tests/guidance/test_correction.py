@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -128,3 +129,29 @@ def test_without_a_scan_nothing_is_proposed(planned: Planned) -> None:
         correct(at(planned.trajectory), Planned(planned.trajectory))
     with pytest.raises(ValueError, match="play_mm"):
         Leverage(play_mm=-1.0)
+
+
+def test_beyond_its_target_it_is_pulled_back_and_not_turned_by_what_no_hand_holds(planned: Planned) -> None:
+    found = correct(at(planned.trajectory, -8.0), planned)
+    assert found.act is Act.PULL_BACK
+    assert found.text == "Pull back 8 mm."
+    assert found.pull_back_mm == pytest.approx(8.0)
+    assert found.turn_deg == found.push_mm == 0.0
+    assert correct(at(planned.trajectory, -1.0), planned).act is Act.STAY
+
+
+@pytest.mark.parametrize("turn_deg", [0.0, 0.1, 0.4, 2.0, 6.0])
+@pytest.mark.parametrize("back_mm", [-8.0, -3.0, -0.3, 0.0, 0.3, 5.0, 25.0])
+def test_no_sentence_holds_a_step_that_is_none(planned: Planned, back_mm: float, turn_deg: float) -> None:
+    """No negative number, no 0 mm, no 0.0 degrees, and no number below nothing behind the words."""
+    path = planned.trajectory
+    for about in (path.entry_mm, path.skin_mm):
+        for sense in (planned.bearing.head, -planned.bearing.aside):
+            tip = off_by(planned, back_mm, turn_deg, sense, about)
+            for bevel in (None, Bevel(1.0 / 60.0, 0.0005, Medium.BONE, "test")):
+                found = correct(tip, planned, bevel=bevel)
+                assert not re.search(r"(?<![\d.])-\d|(?<![\d.])0 mm|(?<![\d.])0\.0", found.text), found.text
+                assert min(found.pull_back_mm, found.turn_deg, found.push_mm) >= 0.0
+                assert found.text[0].isupper()
+                assert found.text.endswith(".")
+                assert "turn the needle about" in found.text.lower() or found.act is not Act.TURN

@@ -9,7 +9,7 @@ import pytest
 
 from trocar.geometry import Side, unit
 from trocar.guidance.bearing import Bearing
-from trocar.guidance.deviation import Planned, breached, deviation, spoken
+from trocar.guidance.deviation import Planned, breached, deviation, spoken, tightest
 from trocar.guidance.tip import Tip
 from trocar.measure import Severity
 from trocar.planning.access import TRANSPEDICULAR
@@ -154,3 +154,17 @@ def test_words_name_the_side_of_the_patient() -> None:
         bearing = Bearing.of(path)
         words = bearing.words(np.array([2.0 * lateral, 0.0, -1.0]), " mm", 0.5)
         assert words == f"1.0 mm towards the feet and 1.9 mm laterally ({side.value})"
+
+
+def test_the_tightest_clearances_are_those_not_safe_or_else_the_least_to_spare(planned: Planned) -> None:
+    found = deviation(at(planned.trajectory, 10.0), planned)
+    doubtful = {c.structure for c in found.now + found.ahead if c.grade is not Grade.SAFE}
+    told = tightest(found, 2)
+    assert len(told) == (len(doubtful) or 2)
+    roomy = replace(found, now=tuple(replace(c, margin_mm=-99.0) for c in found.now), ahead=found.now[:0])
+    least = sorted(found.now, key=lambda c: c.value_mm)[:2]
+    assert {m.name for m in tightest(roomy)} == {f"clearance_now_{c.structure}" for c in least}
+    off = deviation(at(planned.trajectory, 0.0, 6.0 * planned.bearing.aside), planned)
+    short = {c.structure for c in off.now if c.grade is not Grade.SAFE}
+    assert short
+    assert {m.name.removeprefix("clearance_now_") for m in tightest(off)} == short

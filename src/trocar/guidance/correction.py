@@ -1,4 +1,4 @@
-"""What an operator can do about a needle that is off its path: push on, turn it, use its bevel, or puncture again.
+"""What to do about a needle that is off its path: push on, pull back, turn it, use its bevel, or puncture again.
 
 A needle that bone holds turns about the place where it entered bone, one in soft tissue about the skin. The deeper it
 sits in bone the less it can be turned, so it is pulled back first, and no farther than needed. A correction is only
@@ -9,7 +9,7 @@ open. Where none does, withdrawing and a new puncture is what remains, and is sa
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from trocar.geometry import Vector, angle_deg, frozen, unit
 from trocar.guidance.bent_needle import Bevel, Front, Medium, Steering, path_mm, pushed, spread, steering
-from trocar.guidance.deviation import SAID_DEG, Deviation, Planned, breached, deviation, free_space
+from trocar.guidance.deviation import SAID_DEG, SAID_MM, Deviation, Planned, breached, deviation, free_space
 from trocar.guidance.tip import Tip
 from trocar.measure import Measure, Range
 from trocar.planning.clearance import bone_along_mm
@@ -25,12 +25,16 @@ from trocar.planning.trajectory import Clearance, Grade
 
 #: A predicted end this near the target needs no correction, mm (our judgement: the planner's targets are 2 mm apart).
 HIT_MM = 2.0
+#: Less room than this, mm, is told as none.
+_SAID_ROOM_MM = 0.05
 
 
 class Act(Enum):
     """What to do; the value is how a person calls it."""
 
+    STAY = "leave the needle as it lies"
     PUSH_ON = "push on"
+    PULL_BACK = "pull back"
     TURN = "turn the needle"
     BEVEL = "use the bevel"
     AGAIN = "withdraw and puncture again"
@@ -113,7 +117,10 @@ def correct(
         raise ValueError("a correction needs the scan and its labels: Planned.on(trajectory, anatomy).")
     found = deviation(tip, planned)
     if on_course(found, planned):
-        return Correction(Act.PUSH_ON, _onward(found), push_mm=max(found.to_go_mm, 0.0), clearances=found.ahead)
+        return _onward(found)
+    withdrawn = _withdrawn(tip, planned, found)
+    if withdrawn is not None:
+        return withdrawn
     leverage = leverage or Leverage()
     tried = [_bent(tip, planned, bevel, rng or np.random.default_rng(0))] if bevel else []
     tried += [_turned(tip, planned, leverage, pivot) for pivot in _pivots(tip, planned)]
@@ -134,8 +141,26 @@ def _kept(c: Clearance, planned: Planned) -> bool:
     return c.grade is not Grade.SHORT and c.value_mm >= min(asked, c.margin_mm) - c.uncertainty_mm
 
 
-def _onward(found: Deviation) -> str:
-    return f"Push on: {max(found.to_go_mm, 0.0):.0f} mm to the target, no margin is breached on the way."
+def _onward(found: Deviation) -> Correction:
+    """Push on to the target; at it, or a little beyond, stay."""
+    if found.to_go_mm < SAID_MM:
+        return Correction(Act.STAY, "The tip is at its target: leave it there.", clearances=found.ahead)
+    text = f"Push on: {found.to_go_mm:.0f} mm to the target, no margin is breached on the way."
+    return Correction(Act.PUSH_ON, text, push_mm=found.to_go_mm, clearances=found.ahead)
+
+
+def _withdrawn(tip: Tip, planned: Planned, found: Deviation) -> Correction | None:
+    """Straight back to the target's depth, where the tip is beyond it and comes to lie at it and clear."""
+    if found.to_go_mm > -SAID_MM:
+        return None
+    back = -found.to_go_mm / max(float(tip.direction @ planned.trajectory.direction), 0.1)
+    there = replace(tip, tip_mm=tip.tip_mm - back * tip.direction)
+    if not on_course(deviation(there, planned), planned):
+        return None
+    clearances = free_space(planned, there.tip_mm, -tip.direction, 0.0)
+    measures = (Measure("pull_back", back, "mm", method="straight, to the target"),)
+    text = f"Pull back {back:.0f} mm."
+    return Correction(Act.PULL_BACK, text, back, direction=tip.direction, clearances=clearances, measures=measures)
 
 
 def _in_bone_mm(tip: Tip, planned: Planned) -> float:
@@ -163,19 +188,26 @@ def _turned(tip: Tip, planned: Planned, leverage: Leverage, pivot: Pivot) -> Cor
     way = unit(path.target_mm - pivot_mm)
     turn = angle_deg(tip.direction, way)
     back = _pull_back_mm(turn, held, leverage, pivot)
-    if back is None or back > depth:
+    if back is None:
+        return None
+    # turned where it is, it would reach beyond its target
+    back = max(back, behind - reach)
+    if back > depth:
         return None
     clearances = free_space(planned, path.target_mm, -way, 0.0)
     if any(c.grade is Grade.SHORT or (breached(c) and not _kept(c, planned)) for c in clearances):
         return None
-    push = reach - (behind - back)
+    push = max(reach - (behind - back), 0.0)
     text = _turning(planned, tip, way, turn, back, depth, push, pivot)
+    if not text:
+        return None
     measures = (
         Measure("pull_back", back, "mm", method="before turning"),
         Measure("turn", turn, "deg", method=f"about {pivot.value}"),
         Measure("push_on", push, "mm", method="after turning, to the target"),
     )
-    return Correction(Act.TURN, text, back, turn, push, way, pivot, pivot_mm, None, clearances, measures)
+    act = Act.TURN if turn >= SAID_DEG else Act.PULL_BACK if back >= SAID_MM else Act.PUSH_ON
+    return Correction(act, text, back, turn, push, way, pivot, pivot_mm, None, clearances, measures)
 
 
 def _pull_back_mm(turn_deg: float, held_mm: float, leverage: Leverage, pivot: Pivot) -> float | None:
@@ -189,27 +221,29 @@ def _pull_back_mm(turn_deg: float, held_mm: float, leverage: Leverage, pivot: Pi
 def _turning(
     planned: Planned, tip: Tip, way: Vector, turn: float, back: float, depth: float, push: float, pivot: Pivot
 ) -> str:
-    first = f"Pull back {back:.0f} mm (to {depth - back:.0f} mm deep), then turn" if back >= 0.5 else "Turn"
-    return (
-        f"{first} the needle about {pivot.value} so that its tip moves {_sense(planned, tip.direction, way, turn)}; "
-        f"push on {push:.0f} mm."
-    )
+    """The steps in words; a step that no hand holds is not named, and where none is left there is no sentence."""
+    deep = f"to {depth - back:.0f} mm deep" if depth - back >= SAID_MM else "out of the skin"
+    steps = [f"pull back {back:.0f} mm ({deep})"] if back >= SAID_MM else []
+    if turn >= SAID_DEG:
+        sense = _sense(planned, tip.direction, way, turn)
+        steps.append(f"turn the needle about {pivot.value} so that its tip moves {sense}")
+    if push >= SAID_MM:
+        steps.append(f"push on {push:.0f} mm")
+    said = ", then ".join(steps)
+    return f"{said[0].upper()}{said[1:]}." if said else ""
 
 
 def _sense(planned: Planned, old: Vector, new: Vector, turn_deg: float) -> str:
     """A turn in the patient's words, e.g. "3.1° towards the head and 2.0° medially (right)"."""
     step = np.asarray(new) - float(new @ old) * np.asarray(old)
-    length = float(np.linalg.norm(step))
-    if length == 0.0:
-        return "not at all"
-    return planned.bearing.words(step / length * turn_deg, "°", SAID_DEG) or f"{turn_deg:.1f}°"
+    return planned.bearing.words(unit(step) * turn_deg, "°", SAID_DEG) or f"{turn_deg:.1f}°"
 
 
 def _bent(tip: Tip, planned: Planned, bevel: Bevel, rng: np.random.Generator) -> Correction | None:
     """The bevel's bend to the target, where the needle can curve that much here and the arc is clear."""
     path = planned.trajectory
     way = steering(tip.tip_mm, tip.direction, path.target_mm, bevel)
-    if way is None or way.bent_mm == 0.0:
+    if way is None or way.bent_mm < SAID_MM:
         return None
     start = Front(tip.tip_mm - way.pull_back_mm * tip.direction, tip.direction, way.bends)
     bent = path_mm(pushed(start, way.pushes[0], bevel), way.pushes[1:], bevel)
@@ -285,5 +319,6 @@ def _again(found: Deviation) -> Correction:
     text = "No turn within reach keeps every margin: withdraw the needle and puncture again at the mark."
     worst = next((c for c in found.now + found.ahead if breached(c)), None)
     if worst is not None:
-        text += f" It would have {worst.value_mm:.1f} mm to the {worst.structure.replace('_', ' ')}."
+        room = f"{worst.value_mm:.1f} mm" if worst.value_mm >= _SAID_ROOM_MM else "no room left"
+        text += f" As it lies it would have {room} to the {worst.structure.replace('_', ' ')}."
     return Correction(Act.AGAIN, text, clearances=found.ahead)

@@ -94,6 +94,22 @@ class Deviation:
         return max((c.grade for c in self.now + self.ahead), key=order.index, default=Grade.NOT_CHECKED)
 
 
+def tightest(found: Deviation, count: int = 2) -> tuple[Measure, ...]:
+    """The clearances worth a line: all that are not safe, or else the ``count`` with least to spare; each once.
+
+    A structure is named as it lies now, or ahead where there is less to spare at the end of a straight push.
+    """
+    both = [(c.value_mm - c.margin_mm, "now", c) for c in found.now]
+    # where nothing is left to go, what is ahead is what is now
+    both += [(c.value_mm - c.margin_mm, "ahead", c) for c in found.ahead] if found.to_go_mm > 0.0 else []
+    first: dict[str, tuple[str, Clearance]] = {}
+    for _, when, c in sorted(both, key=lambda entry: (entry[2].grade is Grade.SAFE, entry[0])):
+        first.setdefault(c.structure, (when, c))
+    doubtful = sum(c.grade is not Grade.SAFE for _, c in first.values())
+    named = {f"clearance_{when}_{c.structure}" for when, c in list(first.values())[: doubtful or count]}
+    return tuple(m for m in found.measures if m.name in named)
+
+
 def approach_of(trajectory: Trajectory) -> Approach:
     """The approach a path was planned by; raises ``ValueError`` for one that is not known."""
     for approach in APPROACHES:

@@ -57,6 +57,8 @@ _MM_PER_CM = 10.0
 _NIST = "composition and density as in NIST's table 2 (Hubbell & Seltzer 1995)"
 _ICRU = f"ICRU Report 44 (1989), {_NIST}"
 
+#: Energies at which a spectrum is worked out before it is put into bins, and the most bins that all get some of them.
+FINE_ENERGIES, MOST_BINS = 2001, 500
 #: Mean energy of a CT's beam at 120 kVp behind a body, keV: about 70 (from memory, unverified); scanners differ.
 CT_KEV = 70.0
 #: HU of air.
@@ -204,9 +206,8 @@ def spectrum(
     is taken to stop all of them alike.
     """
     Range(40.0, 150.0, "kV").check("kvp", kvp)
-    if bins < 1:
-        raise ValueError(f"bins={bins} must be 1 or more.")
-    energies = np.linspace(ENERGIES_KEV[0], kvp, 2001)
+    Range(1, MOST_BINS).check("bins", bins)
+    energies = np.linspace(ENERGIES_KEV[0], kvp, FINE_ENERGIES)
     weights = (kvp - energies) / energies * (energies if integrating else 1.0)
     for material, thickness_mm in filters:
         weights = weights * np.exp(-material.per_mm(energies) * thickness_mm)

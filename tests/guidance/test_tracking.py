@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -140,6 +141,35 @@ def test_time_that_stands_still_or_runs_back_is_alarmed_and_not_used() -> None:
     assert alarms(updates) == [AlarmKind.OUT_OF_ORDER]
     assert updates[2].tip is None
     assert "from 0.100 s to 0.050 s" in updates[2].text
+
+
+@pytest.mark.parametrize(
+    ("stamps", "used"),
+    [
+        ([0.0, 0.1, -3.0, -2.9, -2.8, -2.7], [1, 1, 0, 0, 1, 1]),  # the sender was started again
+        ([0.0, 1000.0, 0.2, 0.3, 0.4, 0.5], [1, 1, 0, 0, 1, 1]),  # one stamp far ahead
+        ([math.nan, 0.1, 0.2, math.nan, 0.3, 0.4], [0, 1, 1, 0, 1, 1]),
+    ],
+)
+def test_a_clock_that_runs_anew_is_told_once_and_followed(stamps: list[float], used: list[int]) -> None:
+    path_ = PLAN.trajectory
+    sent = poses([path_.target_mm - 10.0 * path_.direction] * len(stamps))
+    sent = [replace(item, time_s=stamp) for item, stamp in zip(sent, stamps, strict=True)]
+    updates = list(track(sent, Following(PLAN, tools={"needle": TOOL})))
+    assert [int(u.state is State.SEEN) for u in updates] == used
+    breaks = [n for n in range(len(used)) if not used[n] and (n == 0 or used[n - 1])]
+    assert [n for n, u in enumerate(updates) if u.alarms] == breaks
+    assert set(alarms(updates)) == {AlarmKind.OUT_OF_ORDER}
+
+
+def test_tips_that_never_agree_are_alarmed_and_not_set_aside_for_ever() -> None:
+    path_ = PLAN.trajectory
+    still = path_.target_mm - 30.0 * path_.direction
+    tips = [still] + [still + np.array(((-1) ** n * (30.0 + 20.0 * n), 0.0, 0.0)) for n in range(1, 12)]
+    updates = list(track(poses(tips), Following(PLAN, tools={"needle": TOOL})))
+    assert {u.state for u in updates[1:]} == {State.SET_ASIDE}
+    assert alarms(updates) == [AlarmKind.UNRELIABLE]
+    assert "not followed any more" in next(a for u in updates for a in u.alarms).finding.text
 
 
 def test_a_needle_lost_for_half_a_second_is_alarmed_once() -> None:

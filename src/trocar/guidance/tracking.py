@@ -13,6 +13,7 @@ sentence in the update, and an alarm where it lasts.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -119,6 +120,7 @@ class Tracker:
     def __init__(self, following: Following) -> None:
         self._following = following
         self._clocks: dict[str, float] = {}
+        self._disordered: dict[str, list[float]] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._looks: dict[str, tuple[float, Look]] = {}
         self._expected: dict[str, tuple[float, Expected, Sighting]] = {}
@@ -146,13 +148,33 @@ class Tracker:
         return self._believed(item, tip, sighting)
 
     def _out_of_order(self, item: Stamped) -> Update | None:
-        """Refuse what is not later than what the same source sent before."""
+        """Refuse what is not later than what the same source sent before, until its clock is seen to run anew.
+
+        A sender that is started again, or one stamp far ahead, must not end the following: several items in a row that
+        are in order among themselves set the clock.
+        """
         before = self._clocks.get(item.source)
-        if before is not None and not item.time_s > before:
-            text = f"{item.source} went from {before:.3f} s to {item.time_s:.3f} s: this image is not used."
-            return self._refused(item, AlarmKind.OUT_OF_ORDER, text)
+        if math.isfinite(item.time_s) and (before is None or item.time_s > before):
+            self._clocks[item.source] = item.time_s
+            self._disordered.pop(item.source, None)
+            return None
+        known, run = item.source in self._disordered, self._disordered.get(item.source, [])
+        kept = [item.time_s] if math.isfinite(item.time_s) else []
+        self._disordered[item.source] = [*run, *kept] if not run or not kept or item.time_s > run[-1] else kept
+        if len(self._disordered[item.source]) >= BELIEVED:
+            self._clock_anew(item)
+            return None
+        went = "sent no time" if before is None else f"went from {before:.3f} s to {item.time_s:.3f} s"
+        text = f"{item.source} {went}: this image is not used."
+        return self._refused(item, AlarmKind.OUT_OF_ORDER, text, silent=known)
+
+    def _clock_anew(self, item: Stamped) -> None:
+        """Take a source's clock as it now runs; what was measured by the old one is forgotten."""
         self._clocks[item.source] = item.time_s
-        return None
+        for held in (self._disordered, self._looks, self._expected, self._uncovered):
+            held.pop(item.source, None)
+        self._doubted.clear()
+        self._unseen_since = None
 
     def _changed(self, item: Stamped) -> Update | None:
         """Refuse the first image of another size, and forget what the old ones showed."""
@@ -168,9 +190,10 @@ class Tracker:
         text = f"{item.source} changed its size from {_size(before)} to {_size(now)} pixels: this image is not used."
         return self._refused(item, AlarmKind.CHANGED, text)
 
-    def _refused(self, item: Stamped, kind: AlarmKind, text: str) -> Update:
+    def _refused(self, item: Stamped, kind: AlarmKind, text: str, silent: bool = False) -> Update:
         alarm = Alarm(kind, item.time_s, item.number, item.source, Finding(Severity.STOP, text))
-        return Update(item.time_s, item.number, item.source, State.REFUSED, text=text, alarms=(alarm,))
+        alarms = () if silent else (alarm,)
+        return Update(item.time_s, item.number, item.source, State.REFUSED, text=text, alarms=alarms)
 
     def _measured(self, item: Frame | Slab | ToolPose) -> tuple[Tip | None, Sighting | None, str]:
         if isinstance(item, ToolPose):
@@ -268,7 +291,7 @@ class Tracker:
         if len(self._doubted) < BELIEVED:
             jump = float(np.linalg.norm(tip.tip_mm - self._last.tip_mm))
             text = f"The tip seems to have jumped by {jump:.1f} mm: this image is set aside until others agree with it."
-            return Update(item.time_s, item.number, item.source, State.SET_ASIDE, sighting=sighting, text=text)
+            return self._not_measured(item, State.SET_ASIDE, text, sighting)
         jump = float(np.linalg.norm(tip.tip_mm - self._last.tip_mm))
         text = f"The tip is {jump:.1f} mm from where it was last seen: {BELIEVED} images agree. Check the needle."
         self._doubted.clear()

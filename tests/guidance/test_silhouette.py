@@ -129,3 +129,20 @@ def test_an_outline_fits_its_own_view_only() -> None:
     assert outline.fits(replace(outline.view, primary_angle_deg=0.3))
     assert not outline.fits(replace(outline.view, primary_angle_deg=5.0))
     assert not outline.fits(replace(outline.view, mirrored=True))
+
+
+def test_a_detector_behind_the_patient_fits_whichever_way_it_turned() -> None:
+    own = scene(View.AP).outline
+    assert own.view is not None
+    behind = replace(own, view=replace(own.view, primary_angle_deg=180.0))
+    for angle in (-180.0, -179.9):
+        assert behind.fits(replace(own.view, primary_angle_deg=angle))
+    assert not behind.fits(replace(own.view, primary_angle_deg=-179.0))
+
+
+def test_another_magnification_fits_no_longer() -> None:
+    view = scene(View.AP).outline.view
+    assert view is not None
+    zoomed = replace(view.detector, row_spacing_mm=0.42, column_spacing_mm=0.42)
+    assert not scene(View.AP).outline.fits(replace(view, detector=zoomed))
+    assert not scene(View.AP).outline.fits(replace(view, source_to_isocentre_mm=view.source_to_isocentre_mm + 150.0))

@@ -42,6 +42,8 @@ EDGE_MM = 1.25
 THROUGH_MM = 0.5
 #: The body's mask is drawn on voxels of this size before it is projected, mm.
 FINE_MM = 0.5
+#: Detector pixels that differ by less than this share are of one size: over the 60 mm of a vertebra it makes 0.3 mm.
+SAME_PIXEL = 0.005
 #: A body of which less than this share is in the view is called cut.
 WHOLE_SHARE = 0.98
 
@@ -107,12 +109,24 @@ class Silhouette:
         """Whether an image from ``view`` is one that this outline was made for."""
         own = self.view
         return own is None or (
-            abs(own.primary_angle_deg - view.primary_angle_deg) <= degrees
-            and abs(own.secondary_angle_deg - view.secondary_angle_deg) <= degrees
+            _turned_deg(own.primary_angle_deg, view.primary_angle_deg) <= degrees
+            and _turned_deg(own.secondary_angle_deg, view.secondary_angle_deg) <= degrees
+            and _turned_deg(own.roll_deg, view.roll_deg) <= degrees
             and abs(own.source_to_detector_mm - view.source_to_detector_mm) <= mm
-            and abs(own.roll_deg - view.roll_deg) <= degrees
+            and abs(own.source_to_isocentre_mm - view.source_to_isocentre_mm) <= mm
+            and _alike(own.detector.row_spacing_mm, view.detector.row_spacing_mm)
+            and _alike(own.detector.column_spacing_mm, view.detector.column_spacing_mm)
             and own.mirrored == view.mirrored
         )
+
+
+def _turned_deg(one: float, other: float) -> float:
+    """The turn between two angles: -180 and 180 degrees, a detector behind the patient, are the same."""
+    return abs((one - other + 180.0) % 360.0 - 180.0)
+
+
+def _alike(one_mm: float, other_mm: float) -> bool:
+    return abs(one_mm - other_mm) <= SAME_PIXEL * one_mm
 
 
 def seen_from(

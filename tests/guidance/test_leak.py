@@ -17,6 +17,7 @@ from trocar.guidance.frames import AlarmKind, Frame
 from trocar.guidance.leak import LeakMonitor, Phase, Settings, State, monitor
 from trocar.guidance.leak_zones import Zone
 from trocar.guidance.silhouette import Silhouette
+from trocar.measure import Severity
 
 from .leak_cases import Case, Injection, View
 
@@ -177,8 +178,9 @@ def test_an_outline_of_another_image_is_refused(stand: Stand) -> None:
     outline = stand.injection.outline
     small = Silhouette(outline.mask[:300, :300], outline.mm_per_pixel, {}) if outline.mask[:300, :300].any() else None
     assert small is not None
-    with pytest.raises(ImageError, match="made for 300 x 300 pixels"):
-        LeakMonitor(small).step(stand.next())
+    other = LeakMonitor(small).step(stand.next())
+    assert other.phase is Phase.BLIND
+    assert "made for 300 x 300 pixels" in other.alarms[0].finding.text
     blind = LeakMonitor(outline).step(stand.next(view=None))
     assert blind.phase is Phase.BLIND
     assert "cannot be placed" in blind.alarms[0].finding.text
@@ -193,6 +195,94 @@ def test_a_turned_arm_is_learned_anew_where_an_outline_can_be_had(stand: Stand) 
     state = watch.step(replace(stand.injection.frame(8)[0], view=view))
     assert state.phase is Phase.LEARNING
     assert "learns the new view" in state.alarms[0].finding.text
+
+
+def turned(frame: Frame) -> Frame:
+    assert frame.view is not None
+    return replace(frame, view=replace(frame.view, primary_angle_deg=frame.view.primary_angle_deg + 20.0))
+
+
+def test_each_turn_of_the_arm_is_told(stand: Stand) -> None:
+    frames = [stand.injection.frame(n)[0] for n in range(10, 14)]
+    said = [stand.watch.step(turned(f) if n % 2 else f).alarms for n, f in enumerate(frames)]
+    assert [[a.kind for a in alarms] for alarms in said] == [[], [AlarmKind.CHANGED], [], [AlarmKind.CHANGED]]
+
+
+def test_a_view_without_an_outline_blinds_and_does_not_end_the_watch(stand: Stand) -> None:
+    outline = stand.injection.outline
+
+    def outlines(frame: Frame) -> Silhouette:
+        if not outline.fits(frame.view):  # type: ignore[arg-type]
+            raise ImageError("L1 lies outside this view: move the table.")
+        return outline
+
+    watch = LeakMonitor(outlines, Settings(learns=6))
+    for n in range(8):
+        watch.step(stand.injection.frame(n)[0])
+    state = watch.step(turned(stand.injection.frame(8)[0]))
+    assert state.phase is Phase.BLIND
+    assert "L1 lies outside this view" in state.alarms[0].finding.text
+    assert watch.step(stand.injection.frame(9)[0]).phase is Phase.WATCHING
+
+
+def test_a_leak_of_the_second_view_is_told_though_one_was_told_in_the_first() -> None:
+    """The two windows differ in size and in place: a leak of one says nothing about a region of the other."""
+    case = Case(2, View.LATERAL, Zone.DISC_ABOVE, thick_mm=2.0, wide_mm=6.0, speed_mm_s=4.0, starts_s=3.2)
+    side, front = Injection(case), Injection(replace(case, which=View.AP, leak=Zone.RIGHT))
+    watch = LeakMonitor(
+        lambda f: side.outline if side.outline.fits(f.view) else front.outline,  # type: ignore[arg-type]
+        Settings(learns=8),
+    )
+    states = []
+    for injection in (side, front):
+        for n in (*range(10), *range(55, 75)):
+            frame, number = injection.frame(n)[0], len(states)
+            states.append(watch.step(replace(frame, number=number, time_s=number / 15.0)))
+    leaks = [[a for s in half for a in s.alarms if a.kind is AlarmKind.LEAK] for half in (states[:30], states[30:])]
+    assert all(leaks)
+
+
+def noise_of(frames: list[Frame]) -> list[Frame]:
+    rng = np.random.default_rng(0)
+    return [replace(f, image=rng.normal(900, 60, f.image.shape).clip(0).astype(f.image.dtype)) for f in frames]
+
+
+def test_noise_is_not_learned(stand: Stand) -> None:
+    frames = [stand.injection.frame(n)[0] for n in range(14)]
+    watch = LeakMonitor(stand.injection.outline, Settings(learns=6))
+    states = [watch.step(f) for f in noise_of(frames[:8]) + frames[8:]]
+    assert {s.phase for s in states} == {Phase.LEARNING}
+    said = [a.finding for s in states for a in s.alarms]
+    assert len(said) == 2
+    assert said[0].severity is Severity.STOP
+    assert "do not show the same vertebra" in said[0].text
+
+
+def test_a_vertebra_that_is_found_now_and_then_is_alarming(stand: Stand) -> None:
+    frames = [stand.injection.frame(n)[0] for n in range(10, 34)]
+    noise = noise_of(frames)
+    states = [stand.watch.step(f if n % 8 == 7 else noise[n]) for n, f in enumerate(frames)]
+    assert len(told(states, AlarmKind.UNRELIABLE)) == 1
+
+
+def test_leaks_are_said_first_when_the_vertebra_is_lost() -> None:
+    states = watched(Case(2, View.LATERAL, Zone.FRONT, wide_mm=6.0, speed_mm_s=6.0, starts_s=3.2, length_s=4.5))
+    lost = replace(states[-1], phase=Phase.LOST, sight=None)
+    assert lost.leaks
+    assert lost.text.startswith("Stop: cement ")
+    assert lost.text.endswith(f"The monitor {Phase.LOST.value}.")
+
+
+def test_a_stream_that_was_set_back_is_followed_again(stand: Stand) -> None:
+    frames = [stand.injection.frame(n)[0] for n in range(10, 18)]
+    states = [stand.watch.step(replace(f, number=n, time_s=n / 15.0)) for n, f in enumerate(frames)]
+    assert [s.phase for s in states] == [Phase.BLIND] * 2 + [Phase.WATCHING] * 6
+    kinds = [[a.kind for a in s.alarms] for s in states]
+    assert kinds == [[AlarmKind.OUT_OF_ORDER], [], [AlarmKind.CHANGED], *[[]] * 5]
+
+
+def test_it_says_that_the_outline_is_taken_on_trust(stand: Stand) -> None:
+    assert "nobody has compared it with the image" in stand.state.text
 
 
 def test_what_is_held_does_not_grow(stand: Stand) -> None:

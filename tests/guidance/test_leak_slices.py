@@ -53,6 +53,27 @@ def test_cement_in_the_body_is_measured_and_does_not_alarm() -> None:
     assert states[-1].cement.value == pytest.approx(4 / 3 * np.pi * BALL_MM**3 / 1000.0, rel=0.15)
     assert "Nothing has been seen outside the bone" in states[-1].text
     assert "is not seen" in states[-1].text
+    assert "of the needle nothing is judged" not in states[-1].text
+
+
+def test_it_says_what_was_compared_and_that_the_needle_s_surroundings_are_not_judged() -> None:
+    whole = patient()
+    first = slab(0)
+    low, high = (float(first.volume.world_mm(np.array([k, 0, 0]))[2]) for k in (0, 3))
+    k = round(float(whole.ct.index_kji(np.array(first.volume.world_mm(np.array([0.0, 0.0, 0.0]))))[0]))
+    part = whole.ct.crop((0, 0, 0), (k + 4, *whole.ct.shape[1:]))
+    beside = Line(place(0.0, -100.0), np.array([0.0, 0.0, 1.0]))
+    text = SliceMonitor(whole.vertebra(LEVEL), part, whole.structures, needle=beside).step(first).text
+    low, high = sorted((low, high))
+    assert f"compared, {low:.0f} to {high:.0f} mm along the patient" in text
+    assert "Within 3 mm of the needle nothing is judged" in text
+
+
+def test_slices_that_were_set_back_are_followed_again() -> None:
+    monitor = watch()
+    numbers = [5, 6, 1, 2, 3, 4]
+    kinds = [[a.kind for a in monitor.step(slab(n)).alarms] for n in numbers]
+    assert kinds == [[], [], [AlarmKind.OUT_OF_ORDER], [AlarmKind.OUT_OF_ORDER], [], []]
 
 
 @pytest.mark.parametrize("zone", [Zone.FRONT, Zone.CANAL])

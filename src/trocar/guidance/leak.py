@@ -18,12 +18,12 @@ says what was seen, what cannot be seen from this side, and how thin cement may 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trocar.errors import ImageError
+from trocar.errors import TrocarError
 from trocar.guidance.cement_image import SLIP_MM, Cement, Dilution, Noise, without_background
 from trocar.guidance.frames import Alarm, AlarmKind, Frame, Intensity
 from trocar.guidance.leak_evidence import CAP, DRIFT_SD, FARTHEST_MM, GROUND, Evidence, Region
@@ -31,13 +31,15 @@ from trocar.guidance.leak_picture import picture
 from trocar.guidance.leak_place import Places
 from trocar.guidance.leak_state import Leak, Phase, Sight, State
 from trocar.guidance.leak_stream import StreamCheck, finding
+from trocar.guidance.leak_told import Told
+from trocar.guidance.leak_unjudged import Unjudged
 from trocar.guidance.leak_zones import NEAR_MM, UNDECIDABLE_SHARE, Zone
 from trocar.guidance.motion import Aligner, Motion, Patch, Reference, Window, blurred, line_integrals_of
 from trocar.guidance.needle_shadow import AHEAD_MM, BESIDE_MM, USUAL_MM, NeedleShadow, all_of, found, strip
 from trocar.guidance.overlay_motion import Overlay
 from trocar.guidance.silhouette import EDGE_MM, Silhouette
 from trocar.guidance.vision import opencv
-from trocar.measure import Range
+from trocar.measure import Finding, Range, Severity
 
 #: The blur in which a leak is looked for, standard deviation, mm: about half the width of the thinnest.
 LOOK_MM = 0.6
@@ -57,13 +59,16 @@ PARALLAX, BREATHES_MM = 20.0 / 620.0, 4.0
 NEARBY_MM = 8.0
 #: Below this share of the learned likeness the vertebra is not found.
 FOUND_SHARE = 0.6
-#: So many frames without the vertebra are alarming: half a second at 15 frames/s.
-LOST_FRAMES = 8
+#: Images before the injection that are less alike than this, as a median, do not show one vertebra: frames of noise
+#: have 0.06 to 0.14, a simulated vertebra 0.98 and more. Ours.
+ALIKE = 0.5
 #: A change of line integral beyond this, touching the window's rim, is a shutter or something laid into the beam.
 SHUTTER = 1.2
 #: So much of the surroundings must be watched.
 WATCHED_SHARE = 0.85
-#: At most so many leaks are told of one injection, each with its pictures.
+#: Below this share of the threshold a region is taken for gone.
+GONE_SHARE = 0.3
+#: At most so many leaks are kept with their pictures; further ones still alarm.
 MOST_LEAKS = 16
 
 
@@ -107,25 +112,36 @@ class LeakMonitor:
         self._outlines = None if isinstance(outline, Silhouette) else outline
         self._given = outline if isinstance(outline, Silhouette) else None
         self._stream = StreamCheck()
+        self._unjudged = Unjudged()
         self._watch: Watch | None = None
         self._told: set[str] = set()
         self._leaks: tuple[Leak, ...] = ()
 
     def step(self, frame: Frame) -> State:
         """Judge one frame."""
+        state = self._step(frame)
+        text = self._unjudged.step(state.phase, frame.time_s)
+        if not text:
+            return state
+        return replace(state, alarms=(*state.alarms, alarm_of(frame, AlarmKind.UNRELIABLE, text)))
+
+    def _step(self, frame: Frame) -> State:
         verdict = self._stream.check(frame)
-        alarms = [alarm_of(frame, kind, text) for kind, text in verdict.faults if self._fresh(kind.name + text[:12])]
-        self._told &= {kind.name + text[:12] for kind, text in verdict.faults} | {t for t in self._told if t[0] == "*"}
+        faults = {_key(fault): fault for fault in verdict.faults}
+        alarms = [alarm_of(frame, *fault) for key, fault in faults.items() if self._fresh(key)]
+        self._told &= {*faults, *(t for t in self._told if t[0] == "*")}
         if not verdict.usable:
             return self._blind(frame, alarms, Phase.BLIND)
         text, judged = self._from_elsewhere(frame)
-        if text and self._fresh("*view " + text):
+        if not text:
+            self._told = {t for t in self._told if t[0] != "*"}
+        elif self._fresh("*view " + text):
             alarms.append(alarm_of(frame, AlarmKind.CHANGED, text))
         if self._watch is None or not judged:
             return self._blind(frame, alarms, Phase.BLIND)
         state = self._watch.step(frame, self._leaks)
         self._leaks = state.leaks
-        return State(**{**vars(state), "alarms": (*alarms, *state.alarms)})
+        return replace(state, alarms=(*alarms, *state.alarms))
 
     @property
     def needle(self) -> NeedleShadow | None:
@@ -159,7 +175,10 @@ class LeakMonitor:
             return ("The image no longer says from where it was taken: keep the C-arm still." if unknown else ""), True
         if self._outlines is None and outline is not None:
             return "The C-arm was turned: the outline belongs to another view. Register or draw it again.", False
-        fresh = self._given or (self._outlines(frame) if self._outlines else None)
+        try:
+            fresh = self._given or (self._outlines(frame) if self._outlines else None)
+        except TrocarError as error:  # the world's refusal: the vertebra is not in this view, the image has no geometry
+            return f"No outline can be had for this image: {error}", False
         assert fresh is not None
         text = _unusable(fresh, frame)
         if text:
@@ -170,12 +189,17 @@ class LeakMonitor:
         return "The C-arm was turned: the monitor learns the new view and judges nothing meanwhile.", True
 
 
+def _key(fault: tuple[AlarmKind, str]) -> str:
+    """What a fault is, without its numbers: the same fault of the next frame is not told again."""
+    return fault[0].name + "".join(c for c in fault[1] if not c.isdigit())
+
+
 def _unusable(outline: Silhouette, frame: Frame) -> str:
     """Why an outline cannot be watched in a frame."""
     if outline.mask.shape != frame.image.shape:
         rows, columns = outline.mask.shape
-        raise ImageError(
-            f"the outline was made for {rows} x {columns} pixels, the image has {frame.image.shape[0]} x "
+        return (
+            f"The outline was made for {rows} x {columns} pixels, the image has {frame.image.shape[0]} x "
             f"{frame.image.shape[1]}: register or draw it on this image."
         )
     if outline.view is not None and frame.view is None:
@@ -239,10 +263,10 @@ class Watch:
         self._first = frame
         self.detector_mm = self.window.mm_per_pixel / self.window.factor
         self._still_mm = np.zeros(2)  # how far the table had been moved when the vertebra was learned
-        self._missing = 0
         self._anew: list[tuple[NDArray[np.float64], Patch, NDArray[np.bool_]]] = []
         self._since: tuple[int, float, NDArray[np.uint8]] | None = None
         self._told: set[str] = set()
+        self._told_leaks, self._told_needles = Told(), Told()
 
     def _distance(self) -> Patch:
         """Signed distance from the outline on the window's pixels."""
@@ -262,8 +286,7 @@ class Watch:
         before = self.aligner.last.copy()
         motion, aligned, held = self.aligner.align(frame.image, frame.intensity)
         if motion.likeness < self.aligner.trusted:
-            return self._lost(frame, motion, leaks)
-        self._missing = 0
+            return self._state(frame, Phase.LOST, motion, leaks)
         moved_mm = np.hypot(*(np.array(motion.shift_px) - before)) * self.detector_mm
         if moved_mm > MOVES_MM:
             return self._state(frame, Phase.MOVING, motion, leaks)
@@ -273,9 +296,25 @@ class Watch:
         learning = self.learning
         assert learning is not None
         motion = learning.add(frame) if frame is not self._first else Motion((0.0, 0.0))
+        alarms: tuple[Alarm, ...] = ()
         if len(learning.kept) >= self.settings.learns:
+            alarms = self._begin_if_alike(learning, frame)
+        return self._state(frame, Phase.LEARNING, motion, leaks, alarms)
+
+    def _begin_if_alike(self, learning: Learning, frame: Frame) -> tuple[Alarm, ...]:
+        """Watch from now on; where the images do not show one vertebra, learn again and say so."""
+        alike = float(np.median(learning.likeness))
+        if alike >= ALIKE:
             self._begin(learning, frame.intensity)
-        return self._state(frame, Phase.LEARNING, motion, leaks)
+            return ()
+        # the outline belongs to the first image: all others are brought onto it, now as before
+        self.learning = Learning(self.window, self.weight, self._first)
+        text = (
+            f"Do not inject: the first image and those after it do not show the same vertebra (likeness {alike:.2f}, at"
+            f" least {ALIKE} is needed). It is learned again; if this is said again, start anew on an image of it."
+        )
+        kind = AlarmKind.UNRELIABLE
+        return (Alarm(kind, frame.time_s, frame.number, frame.source, Finding(Severity.STOP, text, kind.value)),)
 
     def _begin(self, learning: Learning, intensity: Intensity) -> None:
         """Turn what was learned into a reference."""
@@ -302,14 +341,6 @@ class Watch:
             half = (0.5 * USUAL_MM + BESIDE_MM) / w.mm_per_pixel
             shadows.append(strip(w.shape, ends[0], ends[1], half, AHEAD_MM / w.mm_per_pixel))
         return all_of(w.shape, shadows)
-
-    def _lost(self, frame: Frame, motion: Motion, leaks: tuple[Leak, ...]) -> State:
-        self._missing += 1
-        alarms: tuple[Alarm, ...] = ()
-        if self._missing == LOST_FRAMES:
-            text = "The vertebra is no longer found in the image: stop, and look. Was the table or the C-arm moved far?"
-            alarms = (alarm_of(frame, AlarmKind.UNRELIABLE, text),)
-        return self._state(frame, Phase.LOST, motion, leaks, alarms)
 
     def _judge(
         self, frame: Frame, motion: Motion, aligned: Patch, held: NDArray[np.bool_], leaks: tuple[Leak, ...]
@@ -403,36 +434,43 @@ class Watch:
     ) -> tuple[tuple[Leak, ...], list[Alarm]]:
         """New leaks among the regions, with their alarms."""
         alarms: list[Alarm] = []
-        strong = [r for r in regions if r.score >= 0.3 * self.settings.threshold]
+        strong = [r for r in regions if r.score >= GONE_SHARE * self.settings.threshold]
         if not strong:
             self._since = None
         elif self._since is None:
             shown = picture(aligned, self.distance, self.cement.mask, strong[0].mask)
             self._since = (frame.number, frame.time_s, shown)
         for region in regions:
-            if region.score < self.settings.threshold or len(leaks) >= MOST_LEAKS:
+            if region.score < self.settings.threshold:
                 continue
             if region.needle_like:
-                alarms += self._needle_moved(frame)
-            elif not any((leak.mask & region.mask).any() for leak in leaks):
-                leaks = (*leaks, self._leak(frame, aligned, region))
-                alarms.append(leaks[-1].alarm)
+                alarms += self._needle_moved(frame, region)
+                continue
+            why = self._told_leaks.asks_again(region, self.places.of(region.mask)[0], frame.time_s)
+            if why:
+                told = self._leak(frame, aligned, region, why)
+                leaks = (*leaks, told) if len(leaks) < MOST_LEAKS else leaks
+                alarms.append(told.alarm)
+        if not any(r.needle_like and r.score >= GONE_SHARE * self.settings.threshold for r in regions):
+            self._told_needles.forget()
         return leaks, alarms
 
-    def _needle_moved(self, frame: Frame) -> list[Alarm]:
-        """Something narrow in the needle's line ahead of its tip: said once."""
-        if "needle" in self._told:
+    def _needle_moved(self, frame: Frame, region: Region) -> list[Alarm]:
+        """Something narrow in the needle's line ahead of its tip: said of each, and again when it has grown."""
+        zone, _ = self.places.of(region.mask)
+        if not self._told_needles.asks_again(region, zone, frame.time_s):
             return []
-        self._told.add("needle")
         text = (
-            "Something narrow appeared ahead of the needle's tip: the needle was pushed on, or cement runs in its line."
+            "Something narrow appeared ahead of the needle's tip: the needle was pushed on, or cement runs in its line,"
+            f" {zone.value}, {region.reach_mm:.0f} mm beyond the outline. Look at it: it is not judged as a leak."
         )
         return [alarm_of(frame, AlarmKind.UNRELIABLE, text)]
 
-    def _leak(self, frame: Frame, aligned: Patch, region: Region) -> Leak:
+    def _leak(self, frame: Frame, aligned: Patch, region: Region, why: str) -> Leak:
         zone, also = self.places.of(region.mask)
         others = f"; from this side it could also lie {', or '.join(z.value for z in also)}" if also else ""
-        text = f"Stop: cement {zone.value}, {region.reach_mm:.0f} mm beyond the outline{others}."
+        now = "" if why == "new" else "now "
+        text = f"Stop: cement {now}{zone.value}, {region.reach_mm:.0f} mm beyond the outline{others}."
         since = self._since or (frame.number, frame.time_s, np.zeros((1, 1, 3), np.uint8))
         return Leak(
             zone, also, since[0], since[1], alarm_of(frame, AlarmKind.LEAK, text), region.reach_mm, region.area_mm2,

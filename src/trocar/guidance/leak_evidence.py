@@ -98,7 +98,3 @@ class Evidence:
             attached,
             bool(ahead[box][own].mean() >= NEEDLE_SHARE),
         )
-
-    def forget(self) -> None:
-        """Begin anew."""
-        self.sum[:] = 0.0

@@ -17,6 +17,7 @@ from trocar.anatomy.vertebra import Vertebra
 from trocar.geometry import Line, Pose
 from trocar.guidance.carm import AT_REST
 from trocar.guidance.frames import Alarm, AlarmKind, Slab
+from trocar.guidance.leak_stream import Base, Order
 from trocar.guidance.leak_zones import Surroundings, Zone, surroundings
 from trocar.measure import Finding, Measure, Severity
 from trocar.volume import Volume
@@ -78,7 +79,7 @@ class SliceMonitor:
             raise ValueError(f"the volume to compare with is in {before.unit!r}: CT-fluoroscopy needs HU.")
         self.vertebra, self.before, self.displacement, self.needle = vertebra, before, displacement, needle
         self.around: Surroundings = surroundings(vertebra, structures, None)
-        self._last: Slab | None = None
+        self._base = Base()
         self._seen: dict[Zone, int] = {}
         self._told: set[Zone] = set()
         self.leaks: tuple[SliceLeak, ...] = ()
@@ -88,9 +89,9 @@ class SliceMonitor:
         fault = self._fault(slab)
         if fault is not None:
             return SliceState(slab.number, slab.time_s, slab.source, None, self.leaks, (fault,), fault.finding.text)
-        self._last = slab
         points = self.displacement.to_local(slab.volume.world_mm(np.moveaxis(np.indices(slab.volume.shape), 0, -1)))
-        denser, noise = self._denser(slab.volume, points)
+        known = self._known(points)
+        denser = self._denser(slab.volume, points, known)
         if denser is None:
             alarm = _alarm(slab, AlarmKind.UNRELIABLE, f"The slices do not show {self.vertebra.level}: move the table.")
             return SliceState(slab.number, slab.time_s, slab.source, None, self.leaks, (alarm,), alarm.finding.text)
@@ -98,36 +99,43 @@ class SliceMonitor:
         alarms = self._judge(slab, outside, points)
         cement = Measure("cement_in_slices", float(denser.sum()) * slab.volume.voxel_ml, "ml", method="Voxels counted.")
         return SliceState(
-            slab.number, slab.time_s, slab.source, cement, self.leaks, tuple(alarms), self._text(slab, noise, cement)
+            slab.number, slab.time_s, slab.source, cement, self.leaks, tuple(alarms), self._text(slab, known, cement)
         )
 
     def _fault(self, slab: Slab) -> Alarm | None:
         """What is wrong with the stream."""
         if slab.volume.unit != "HU":
             return _alarm(slab, AlarmKind.CHANGED, f"The slices are in {slab.volume.unit!r}, not in HU.")
-        last = self._last
-        if last is not None and (slab.number <= last.number or slab.time_s <= last.time_s):
+        order = self._base.goes_on(slab)
+        if order is Order.ASTRAY:
             return _alarm(slab, AlarmKind.OUT_OF_ORDER, "The slices repeat themselves or jump back in time.")
         if not np.isfinite(slab.volume.array).all():
             return _alarm(slab, AlarmKind.UNRELIABLE, "The slices hold values that are no numbers.")
         return None
 
-    def _denser(self, volume: Volume, points: NDArray[np.float64]) -> tuple[NDArray[np.bool_] | None, float]:
-        """Voxels that became dense near the body, and the noise of the comparison, HU; None where there are none."""
+    def _known(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What the planning CT has at each voxel near the body, HU; no number where it has none or it is far off."""
         body = self.vertebra.body.points_mm()
         near = np.all((points > body.min(axis=0) - REACH_MM) & (points < body.max(axis=0) + REACH_MM), axis=-1)
-        known = self.before.sample(points[near], outside=np.nan)
-        if not np.isfinite(known).any():
-            return None, float("nan")
-        change = np.asarray(volume.array[near], dtype=np.float64) - known
-        change = np.where(np.isfinite(change), change, 0.0)
+        known = np.full(near.shape, np.nan)
+        known[near] = self.before.sample(points[near], outside=np.nan)
+        return known
+
+    def _denser(
+        self, volume: Volume, points: NDArray[np.float64], known: NDArray[np.float64]
+    ) -> NDArray[np.bool_] | None:
+        """Voxels that became dense near the body; None where nothing can be compared."""
+        near = np.isfinite(known)
+        if not near.any():
+            return None
+        change = np.asarray(volume.array[near], dtype=np.float64) - known[near]
         noise = 1.4826 * float(np.median(np.abs(change - np.median(change))))
         out = np.zeros(volume.shape, dtype=bool)
         out[near] = change > max(DENSER_HU, NOISE_SD * noise)
         if self.needle is not None:
             live = self.displacement.to_world(points)
             out &= self.needle.distance_mm(live) > NEEDLE_MM
-        return out, noise
+        return out
 
     def _from_bone(self, volume: Volume, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Distance of each voxel from the vertebra's bone, mm; 0 within."""
@@ -163,20 +171,17 @@ class SliceMonitor:
         zones = self.around.zone_at(points[:: max(1, len(points) // 200)])
         return max(dict.fromkeys(zones), key=zones.count)
 
-    def _text(self, slab: Slab, noise: float, cement: Measure) -> str:
+    def _text(self, slab: Slab, known: NDArray[np.float64], cement: Measure) -> str:
         if self.leaks:
             return " ".join(leak.alarm.finding.text for leak in self.leaks)
         least = max(LEAST_MM3, slab.volume.voxel_ml * 1000.0) / 1000.0
-        low, high = sorted(float(slab.volume.world_mm(voxel)[2]) for voxel in ((0, 0, 0), _last_voxel(slab)))
+        along = slab.volume.world_mm(np.argwhere(np.isfinite(known)))[:, 2]
+        steel = f" Within {NEEDLE_MM:.0f} mm of the needle nothing is judged." if self.needle is not None else ""
         return (
-            f"Cement in these slices: {cement}. Nothing has been seen outside the bone; less than {least:.3f} ml, or"
-            f" anything beyond {low:.0f} to {high:.0f} mm along the patient, is not seen."
+            f"Cement in these slices: {cement}. Nothing has been seen outside the bone where slices and planning CT"
+            f" were compared, {along.min():.0f} to {along.max():.0f} mm along the patient; less than {least:.3f} ml, or"
+            f" anything elsewhere, is not seen.{steel}"
         )
-
-
-def _last_voxel(slab: Slab) -> tuple[int, int, int]:
-    k, j, i = slab.volume.shape
-    return (k - 1, j - 1, i - 1)
 
 
 def _alarm(slab: Slab, kind: AlarmKind, text: str) -> Alarm:

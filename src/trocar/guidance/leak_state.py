@@ -26,6 +26,10 @@ class Phase(Enum):
     BLIND = "cannot use this image: nothing is judged"
 
 
+#: What the monitor takes on trust.
+AS_GIVEN = "The outline is taken as it was given: nobody has compared it with the image."
+
+
 @dataclass(frozen=True)
 class Sight:
     """What can be seen beyond the outline in this view, at best.
@@ -52,7 +56,7 @@ class Sight:
             "" if self.watched > 0.99 else f", and {100 * (1 - self.watched):.0f} % of the surroundings is not watched"
         )
         hidden = ", ".join(f"{z.value} (up to {self.hidden_ml[z]:.1f} ml)" for z in self.undecidable)
-        return f"{seen}{rest}." + (
+        return f"{seen}{rest}. {AS_GIVEN}" + (
             f" From this side cement may lie unseen {hidden}: only a second view decides." if hidden else ""
         )
 
@@ -105,10 +109,11 @@ class State:
     @property
     def text(self) -> str:
         """For the screen: what is seen, and what cannot be."""
+        leaks = " ".join(leak.alarm.finding.text for leak in self.leaks)
         if self.phase is not Phase.WATCHING or self.sight is None:
-            return f"The monitor {self.phase.value}."
-        if self.leaks:
-            return " ".join(leak.alarm.finding.text for leak in self.leaks)
+            return f"{leaks} The monitor {self.phase.value}.".lstrip()
+        if leaks:
+            return leaks
         amount = f"Cement in view: {self.cement}. " if self.cement is not None else ""
         return f"{amount}Nothing has been seen beyond the outline. {self.sight.text}"
 

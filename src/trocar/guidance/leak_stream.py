@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trocar.guidance.frames import AlarmKind, Frame
+from trocar.guidance.frames import AlarmKind, Frame, Stamped
 from trocar.measure import Finding, Severity
 
 #: A stream that is silent for longer than this is alarming, s.
 SILENT_S = 0.5
+#: So many images in order among themselves, after a jump back, are where the stream goes on. Ours.
+ANEW_ITEMS = 3
 #: An image of which more than this share is black, or at its top, shows nothing.
 BLANK_SHARE = 0.6
 #: Every so many pixels of an image are looked at to compare it with the one before.
@@ -36,11 +39,45 @@ def finding(kind: AlarmKind, text: str) -> Finding:
     return Finding(Severity.STOP if kind is AlarmKind.LEAK else Severity.CAUTION, text, kind.value)
 
 
+class Order(Enum):
+    """How one item of a stream follows on those before."""
+
+    AFTER = "after the one before"
+    ASTRAY = "not after the one before"
+    ANEW = "not after the one before, but the last few are in order among themselves"
+
+
+class Base:
+    """What the next item of a stream must come after: a stream that was set back is followed again after a few."""
+
+    def __init__(self) -> None:
+        self._last: Stamped | None = None
+        self._astray: Stamped | None = None
+        self._count = 0
+
+    def goes_on(self, item: Stamped) -> Order:
+        """How an item follows; it is what the next one is held against unless it went astray."""
+        if self._last is None or _after(item, self._last):
+            self._last, self._astray = item, None
+            return Order.AFTER
+        in_order = self._astray is not None and _after(item, self._astray)
+        self._astray, self._count = item, self._count + 1 if in_order else 1
+        if self._count < ANEW_ITEMS:
+            return Order.ASTRAY
+        self._last, self._astray = item, None
+        return Order.ANEW
+
+
+def _after(item: Stamped, before: Stamped) -> bool:
+    return item.number > before.number and item.time_s > before.time_s
+
+
 class StreamCheck:
     """Compares each frame with the one before; it holds one frame's header and some of its pixels."""
 
     def __init__(self) -> None:
         self._last: Frame | None = None
+        self._base = Base()
         self._sample: NDArray[np.float64] = np.zeros(0)
         self._form: tuple[object, ...] | None = None
 
@@ -53,11 +90,14 @@ class StreamCheck:
         return Verdict(tuple(faults), usable)
 
     def _order(self, frame: Frame) -> tuple[list[Fault], bool]:
-        last = self._last
-        if last is not None and (frame.number <= last.number or frame.time_s <= last.time_s):
+        last, self._last, begins = self._last, frame, self._base.goes_on(frame)
+        if last is not None and begins is Order.ASTRAY:
+            self._last = last
             text = f"Image {frame.number} ({frame.time_s:.2f} s) comes after image {last.number} ({last.time_s:.2f} s)"
             return [(AlarmKind.OUT_OF_ORDER, f"{text}: the stream repeats itself or jumps back.")], True
-        self._last = frame
+        if last is not None and begins is Order.ANEW:
+            text = f"The stream began anew at image {frame.number} ({frame.time_s:.2f} s): it is followed from there."
+            return [(AlarmKind.CHANGED, text)], False
         if last is None:
             return [], False
         gap, lost = frame.time_s - last.time_s, frame.number - last.number - 1

@@ -8,7 +8,9 @@ vertebra is displaced for itself with the ribs that its joints hold, and soft ti
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from enum import Enum
 from functools import lru_cache
 from pathlib import Path
 
@@ -31,8 +33,10 @@ from trocar.volume import Volume
 
 #: Whole levels of each scan with at least half a field of view around them.
 LEVELS = {"lidc0001": ("T10", "T11", "T12", "L1"), "ts_example": ("L1", "L2", "L3", "L4", "L5")}
-#: How far things are from where the CT has them: the patient on the table, each vertebra for itself, a breath.
-PATIENT_MM, PATIENT_DEG, BONE_MM, BONE_DEG, BREATH_MM = 8.0, 5.0, 2.0, 2.0, 5.0
+#: How far things are from where the CT has them: the patient on the table, and soft tissue in a breath.
+PATIENT_MM, PATIENT_DEG, BREATH_MM = 8.0, 5.0, 5.0
+#: Below this, HU, there is gas.
+GAS_HU = -250.0
 #: What is added beyond the ends of a scan, so that its edge is no edge in the image, mm.
 BEYOND_MM = 60.0
 AP, LATERAL = (0.0, 0.0), (90.0, 0.0)
@@ -40,6 +44,21 @@ AP, LATERAL = (0.0, 0.0), (90.0, 0.0)
 VIEW_DEG, ISOCENTRE_MM = 5.0, 12.0
 CLOSED = 0.3
 NEEDLE_MM = 3.05
+
+
+class Setting(Enum):
+    """How the patient of the image differs from the CT.
+
+    How far each vertebra moves for itself, beyond the patient (mm along and degrees about each axis), and whether all
+    lungs and gas are filled with water: another soft tissue than any CT's.
+    """
+
+    #: The patient lies otherwise and hardly bends.
+    RIGID = (0.5, 0.5, False)
+    #: The patient bends: every joint between two vertebrae by up to twice as much.
+    ARTICULATED = (2.0, 2.0, False)
+    #: And nothing that the CT shows of lungs and bowel is to be seen.
+    OTHER_TISSUE = (2.0, 2.0, True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,11 +83,13 @@ def scanned(scan: str, folder: Path) -> Anatomy:
 
 
 @lru_cache(maxsize=2)
-def patient(scan: str, folder: Path) -> Volume:
-    """The CT within the skin, its first and last slices repeated beyond its ends."""
+def patient(scan: str, folder: Path, filled: bool = False) -> Volume:
+    """The CT within the skin, its first and last slices repeated beyond its ends; ``filled``: water for all gas."""
     anatomy = scanned(scan, folder)
     ct = anatomy.ct
     inside = np.where(anatomy.skin.array, ct.array, -1000.0).astype(np.float32)
+    if filled:
+        inside[anatomy.skin.array & (ct.array < GAS_HU)] = 0.0
     more = round(BEYOND_MM / ct.spacing_mm[0])
     affine = ct.affine.copy()
     affine[:3, 3] = ct.world_mm((-more, 0, 0))
@@ -117,13 +138,15 @@ def drawn_case(
     folder: Path,
     rng: np.random.Generator,
     views: tuple[tuple[float, float], ...] = (AP, LATERAL),
+    setting: Setting = Setting.ARTICULATED,
 ) -> Case:
     """One patient on the table under a C-arm that was set by eye, with a needle in one pedicle."""
     anatomy = scanned(scan, folder)
     vertebra = anatomy.vertebra(level)
     centre = vertebra.frame.origin_mm
+    bone_mm, bone_deg, filled = setting.value
     whole = drawn(rng, centre, PATIENT_MM, PATIENT_DEG)
-    own = {v: after(whole, drawn(rng, x.frame.origin_mm, BONE_MM, BONE_DEG)) for v, x in anatomy.vertebrae.items()}
+    own = {v: after(whole, drawn(rng, x.frame.origin_mm, bone_mm, bone_deg)) for v, x in anatomy.vertebrae.items()}
     truth = own[vertebra.level]
     breath = turned(np.zeros(3), rng.uniform(-BREATH_MM, BREATH_MM) * SUPERIOR, np.zeros(3))
     arms = [_arm(truth.to_world(centre) + rng.uniform(-ISOCENTRE_MM, ISOCENTRE_MM, 3), view, rng) for view in views]
@@ -131,7 +154,7 @@ def drawn_case(
     rods = (needle(vertebra, truth),)
     frames = tuple(
         expose(
-            attenuation(patient(scan, folder), technique),
+            attenuation(patient(scan, folder, filled), technique),
             arm,
             technique,
             rng,
@@ -209,10 +232,10 @@ def level_off(case: Case, anatomy: Anatomy, levels: int, start: Pose) -> Pose:
     return Pose(start.origin_mm + by, start.axes)
 
 
-def run(case: Case, anatomy: Anatomy, start: Pose, levels_off: int = 0, views: int = 2) -> Run:
+def run(case: Case, anatomy: Anatomy, start: Pose, levels_off: int = 0, views: int = 2, threads: int = 2) -> Run:
     """Register a case from a start, with its first ``views`` images, and compare with the truth."""
     began = time.perf_counter()
-    found = register(case.frames[:views], anatomy, case.level, start)
+    found = register(case.frames[:views], anatomy, case.level, start, threads=threads)
     seconds = time.perf_counter() - began
     errors = errors_mm(anatomy, case, found.displacement)
     ray = case.frames[0].view.toward_detector if views == 1 and case.frames[0].view else np.zeros(3)
@@ -238,16 +261,22 @@ def in_turn(n: int) -> tuple[str, str]:
     return scan, LEVELS[scan][n // len(LEVELS) % len(LEVELS[scan])]
 
 
-def seeded_runs(folder: Path, count: int, seed: int, views: int = 2) -> list[Run]:
-    """Runs from starts of up to 10 mm and 10 degrees along and about each axis; one view: AP, lateral by turns."""
-    out = []
-    for n in range(count):
+def seeded_runs(folder: Path, count: int, seed: int, setting: Setting, views: int = 2, at_once: int = 1) -> list[Run]:
+    """Runs from starts of up to 10 mm and 10 degrees along and about each axis; one view: AP, lateral by turns.
+
+    ``at_once`` of them are made side by side, each then on one thread: their times say little.
+    """
+    threads = 2 if at_once == 1 else 1
+
+    def one(n: int) -> Run:
         scan, level = in_turn(n)
         rng = np.random.default_rng((seed, n))
         sight = (AP, LATERAL) if views == 2 else ((AP, LATERAL)[n // 2 % 2],)
-        case, anatomy = drawn_case(scan, level, folder, rng, sight), scanned(scan, folder)
-        out.append(run(case, anatomy, off_start(case, anatomy, rng), views=views))
-    return out
+        case, anatomy = drawn_case(scan, level, folder, rng, sight, setting), scanned(scan, folder)
+        return run(case, anatomy, off_start(case, anatomy, rng), views=views, threads=threads)
+
+    with ThreadPoolExecutor(at_once) as pool:
+        return list(pool.map(one, range(count)))
 
 
 def level_runs(folder: Path, seed: int, per_scan: int) -> list[Run]:

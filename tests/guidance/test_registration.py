@@ -148,15 +148,14 @@ def test_an_unreliable_registration_says_why_where_it_is_asked_for(case: fluoros
         r.require_reliable()
 
 
-#: What thirty runs are held to. Asked for are 0.95 below 1 mm, which benchmarks/registration.py holds against what it
-#: measures and docs/registration.md says is not reached; this keeps what is.
-REACHED, WRONG_MM = 0.7, 5.0
+#: The share of runs below 1 mm that is asked for; further off than this, mm, is another place.
+SHARE, WRONG_MM = 0.95, 5.0
 
 
 @pytest.mark.slow
-def test_thirty_seeded_runs_keep_what_was_reached(shared_data: Path) -> None:
-    runs = fluoroscopy.seeded_runs(shared_data, 30, seed=2026)
-    assert np.mean([r.error_mm < 1.0 for r in runs]) >= REACHED, fluoroscopy.table(runs)
+def test_thirty_seeded_runs_are_below_a_millimetre(shared_data: Path) -> None:
+    runs = fluoroscopy.seeded_runs(shared_data, 30, 2026, fluoroscopy.Setting.RIGID, at_once=2)
+    assert np.mean([r.error_mm < 1.0 for r in runs]) >= SHARE, fluoroscopy.table(runs)
     assert not [r for r in runs if r.reliable and r.error_mm > WRONG_MM], fluoroscopy.table(runs)
 
 

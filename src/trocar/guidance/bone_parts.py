@@ -13,14 +13,13 @@ from trocar.anatomy.levels import neighbours
 from trocar.anatomy.patient import Anatomy
 from trocar.anatomy.vertebra import Vertebra
 from trocar.geometry import Vector
+from trocar.guidance.backdrop import DENSEST_HU, rest_of
 from trocar.volume import Volume
 
 #: Soft tissue, HU: what is above it is taken for bone's.
 SOFT_HU = 50.0
 #: Around a vertebra, where no mask says what is bone: above this, HU, it is. Contrast-filled vessels are, too.
 BONE_HU = 120.0
-#: Denser than any bone, HU: metal and its streaks end here.
-DENSEST_HU = 2000.0
 #: How far beyond its mask a vertebra reaches, mm: the scanner's blur takes its rim out of a mask at half height.
 RIM_MM = 2.0
 #: How far around a vertebra the surroundings go, mm: its neighbours' bodies and the heads of its ribs.
@@ -51,13 +50,17 @@ class BonePart:
 
 @dataclass(frozen=True, eq=False)
 class BoneParts:
-    """A vertebra by itself (``own``), the vertebrae next to it, the other bones around it, and ``all`` as one."""
+    """A vertebra by itself (``own``), the vertebrae next to it, the other bones around it, and ``all`` as one.
+
+    ``rest`` is the whole patient at that height but for the vertebra and its neighbours, soft tissue included.
+    """
 
     vertebra: Vertebra
     own: BonePart
     neighbours: tuple[BonePart, ...]
     others: BonePart
     all: BonePart
+    rest: BonePart
 
 
 def bone_parts(anatomy: Anatomy, vertebra: Vertebra) -> BoneParts:
@@ -65,17 +68,18 @@ def bone_parts(anatomy: Anatomy, vertebra: Vertebra) -> BoneParts:
     region = anatomy.ct.crop_around(vertebra.mask.points_mm(), AROUND_MM)
     hu = np.asarray(region.array, dtype=np.float32)
     more = np.clip(hu - SOFT_HU, 0.0, DENSEST_HU - SOFT_HU) * np.float32(PER_MM_HU)
-    rest = (hu > BONE_HU) & anatomy.skin.onto(region).array
+    unlabelled = (hu > BONE_HU) & anatomy.skin.onto(region).array
     parts = []
     for one in (vertebra, *_next_to(anatomy, vertebra)):
         mask = _with_rim(anatomy, one, region)
-        rest &= ~mask
+        unlabelled &= ~mask
         parts.append(BonePart(_attenuating(np.where(mask, more, 0.0), region), one.frame.origin_mm))
-    others = BonePart(_attenuating(np.where(rest, more, 0.0), region), vertebra.frame.origin_mm)
+    others = BonePart(_attenuating(np.where(unlabelled, more, 0.0), region), vertebra.frame.origin_mm)
     together = sum((p.volume.array for p in parts), others.volume.array)
     own, *neighbours = (BonePart(_trimmed(p.volume), p.centre_mm) for p in parts)
     whole = BonePart(_attenuating(np.minimum(together, more), region), vertebra.frame.origin_mm)
-    return BoneParts(vertebra, own, tuple(neighbours), others, whole)
+    rest = BonePart(rest_of(anatomy, vertebra, [p.volume for p in (own, *neighbours)]), vertebra.frame.origin_mm)
+    return BoneParts(vertebra, own, tuple(neighbours), others, whole, rest)
 
 
 def _next_to(anatomy: Anatomy, vertebra: Vertebra) -> list[Vertebra]:

@@ -75,7 +75,8 @@ class Drawn:
 class EdgeView:
     """The edges ``[2, row, column]`` of an image on large pixels; ``usable`` are the pixels that may be compared.
 
-    ``behind`` is what bones that stay in place add to every image that is drawn (``None``: nothing).
+    ``behind`` is what bones that stay in place add to every image that is drawn (``None``: nothing); ``only`` is the
+    window in which anything is compared (``None``: that of what is drawn).
     """
 
     arm: CArm
@@ -83,6 +84,7 @@ class EdgeView:
     usable: Image
     dense: Image
     behind: Image | None = None
+    only: Window | None = None
     _spectra: dict[tuple[int, int], SeenSpectra] = declared(default_factory=dict, repr=False)
 
     @cached_property
@@ -91,7 +93,9 @@ class EdgeView:
         return self.arm.detector.row_spacing_mm / self.arm.magnification
 
     def window(self, volume: Volume, displacement: Pose) -> Window:
-        """What of the view a volume covers, with the reach of a gradient around it."""
+        """What of the view a volume covers, with the reach of a gradient around it; or what alone is compared."""
+        if self.only is not None:
+            return self.only
         at = self.arm.project(displacement.to_world(corners_mm(volume)))
         low = np.floor(at.min(axis=0)).astype(int) - REACH_PX
         size = np.ceil(at.max(axis=0)).astype(int) + 1 + REACH_PX - low

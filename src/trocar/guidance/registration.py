@@ -12,7 +12,8 @@ Each vertebra is registered for itself, as patients bend. The way there:
    two vertebrae above and below (:mod:`trocar.guidance.level_check`), over all shifts and a few turns; where the last
    of them fits best, further;
 2. at two, the vertebra itself moves before the bones around it, and its neighbours after it;
-3. at one, the vertebra is refined before them, and the surface of similarity says how sure that is.
+3. the rest of the patient, ribs and soft tissue, is put in place behind them, where it explains the image;
+4. at one, the vertebra is refined before all that, and the surface of similarity says how sure that is.
 
 Similarity is that of edges (:mod:`trocar.guidance.similarity`); shutters, metal and what the caller leaves out are not
 compared. What the image shows of levels is compared with the CT's labels: whether those are right is not known here.
@@ -31,7 +32,7 @@ from trocar.anatomy.levels import Level
 from trocar.anatomy.patient import Anatomy
 from trocar.errors import ImageError
 from trocar.geometry import Pose
-from trocar.guidance.articulation import articulate, settled
+from trocar.guidance.articulation import articulate, backed, settled
 from trocar.guidance.bone_parts import BoneParts, bone_parts
 from trocar.guidance.carm import AT_REST, CArm
 from trocar.guidance.confidence import Confidence, confidence
@@ -265,7 +266,7 @@ def _together(scales: _Scales, bones: BoneParts, start: Pose) -> Optimum:
 
 def _measured(scales: _Scales, bones: BoneParts, place: Place) -> tuple[Optimum, Confidence]:
     """The vertebra at the finest scale, before the bones around it, and how sure that is."""
-    apart = articulate(scales.middle, bones, place.together.displacement, sweeps=2)
+    apart = backed(scales.middle, bones, articulate(scales.middle, bones, place.together.displacement, 2), 2)
     views, best = settled(scales.fine, bones, apart)
     about = best.displacement.to_world(bones.own.centre_mm)
     problem = normal(views, bones.own.fine, best.displacement, about, keep=True)

@@ -250,12 +250,21 @@ def noise_of(frames: list[Frame]) -> list[Frame]:
 def test_noise_is_not_learned(stand: Stand) -> None:
     frames = [stand.injection.frame(n)[0] for n in range(14)]
     watch = LeakMonitor(stand.injection.outline, Settings(learns=6))
-    states = [watch.step(f) for f in noise_of(frames[:8]) + frames[8:]]
+    states = [watch.step(f) for f in noise_of(frames)]
     assert {s.phase for s in states} == {Phase.LEARNING}
     said = [a.finding for s in states for a in s.alarms]
     assert len(said) == 2
     assert said[0].severity is Severity.STOP
     assert "do not show the same vertebra" in said[0].text
+
+
+def test_an_outline_of_a_first_image_without_the_vertebra_is_not_watched(stand: Stand) -> None:
+    """What comes later is alike among itself, but nobody knows where it lies against the outline."""
+    frames = [stand.injection.frame(n)[0] for n in range(60)]
+    watch = LeakMonitor(stand.injection.outline, Settings(learns=20))
+    states = [watch.step(f) for f in noise_of(frames[:1]) + frames[1:]]
+    assert {s.phase for s in states} == {Phase.LEARNING}
+    assert any("start anew" in text for text in told(states, AlarmKind.UNRELIABLE))
 
 
 def test_a_vertebra_that_is_found_now_and_then_is_alarming(stand: Stand) -> None:

@@ -59,6 +59,8 @@ PARALLAX, BREATHES_MM = 20.0 / 620.0, 4.0
 NEARBY_MM = 8.0
 #: Below this share of the learned likeness the vertebra is not found.
 FOUND_SHARE = 0.6
+#: While learning the reference becomes the mean of what was learned once so many images are.
+MEANS = (4, 10, 20)
 #: Images before the injection that are less alike than this, as a median, do not show one vertebra: frames of noise
 #: have 0.06 to 0.14, a simulated vertebra 0.98 and more. Ours.
 ALIKE = 0.5
@@ -234,7 +236,7 @@ class Learning:
         self.at_mm.append(np.array(motion.shift_px) * self.detector_mm)
         self.likeness.append(motion.likeness)
         self.held &= held > 0
-        if len(self.kept) in (4, 10, 20):
+        if len(self.kept) in MEANS:
             self.aligner.reference.replace(np.mean(self.kept, axis=0))
         return motion
 
@@ -303,7 +305,8 @@ class Watch:
 
     def _begin_if_alike(self, learning: Learning, frame: Frame) -> tuple[Alarm, ...]:
         """Watch from now on; where the images do not show one vertebra, learn again and say so."""
-        alike = float(np.median(learning.likeness))
+        # the first few are held against the first image itself, which the outline belongs to; the others against a mean
+        alike = float(min(np.median(learning.likeness), np.median(learning.likeness[: MEANS[0] - 1])))
         if alike >= ALIKE:
             self._begin(learning, frame.intensity)
             return ()

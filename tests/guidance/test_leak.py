@@ -15,6 +15,7 @@ import pytest
 from trocar.errors import ImageError
 from trocar.guidance.frames import AlarmKind, Frame
 from trocar.guidance.leak import LeakMonitor, Phase, Settings, State, monitor
+from trocar.guidance.leak_evidence import Region
 from trocar.guidance.leak_zones import Zone
 from trocar.guidance.silhouette import Silhouette
 from trocar.measure import Severity
@@ -272,6 +273,42 @@ def test_a_vertebra_that_is_found_now_and_then_is_alarming(stand: Stand) -> None
     noise = noise_of(frames)
     states = [stand.watch.step(f if n % 8 == 7 else noise[n]) for n, f in enumerate(frames)]
     assert len(told(states, AlarmKind.UNRELIABLE)) == 1
+
+
+def regions_told(stand: Stand, *regions: Region | None) -> list[list[AlarmKind]]:
+    """What a learned watch says of regions that are shown to it one after another, a tenth of a second apart."""
+    watch, leaks, out = stand.watch._watch, (), []
+    assert watch is not None
+    for n, region in enumerate(regions):
+        frame = stand.next(number=10 + n, time_s=(10 + n) / 10.0)
+        aligned = np.random.default_rng(n).random(watch.window.shape).astype(np.float32)
+        leaks, alarms = watch._told_of(frame, aligned, [region] if region else [], leaks)
+        out.append([a.kind for a in alarms])
+    return out
+
+
+def region_of(mask: np.ndarray, needle_like: bool) -> Region:
+    return Region(mask, 20.0, 5.0, 8.0, True, needle_like)
+
+
+def test_a_needle_region_is_told_again_after_it_was_gone(stand: Stand) -> None:
+    mask = np.zeros(stand.watch.window.shape, bool)
+    mask[20:24, 20:24] = True
+    narrow = region_of(mask, needle_like=True)
+    said = regions_told(stand, narrow, narrow, None, narrow, region_of(np.roll(mask, 20, axis=0), True))
+    assert said == [[AlarmKind.UNRELIABLE], [], [], [AlarmKind.UNRELIABLE], [AlarmKind.UNRELIABLE]]
+
+
+def test_a_leak_that_reaches_the_canal_is_told_again(stand: Stand) -> None:
+    watch = stand.watch._watch
+    assert watch is not None
+    canal, disc = (watch.places.masks[z] & watch.outside for z in (Zone.CANAL, Zone.DISC_ABOVE))
+    disc &= ~canal
+    one, both = region_of(disc, False), region_of(disc | canal, False)
+    if watch.places.of(both.mask)[0] is not Zone.CANAL:  # the larger zone gives the name: leave most of the disc out
+        both = region_of(canal | (disc & (np.cumsum(disc).reshape(disc.shape) <= 20)), False)
+    assert watch.places.of(both.mask)[0] is Zone.CANAL
+    assert regions_told(stand, one, one, both, both) == [[AlarmKind.LEAK], [], [AlarmKind.LEAK], []]
 
 
 def test_leaks_are_said_first_when_the_vertebra_is_lost() -> None:

@@ -55,7 +55,10 @@ def backed(views: Sequence[EdgeView], bones: BoneParts, apart: Apart, sweeps: in
 
 
 def settled(views: Sequence[EdgeView], bones: BoneParts, apart: Apart) -> tuple[list[EdgeView], Optimum]:
-    """The vertebra at its optimum before the others, and the views with those in them."""
+    """The vertebra at its optimum before the others, and the views with those in them; all on the finest pixels."""
+    apart = _neighbours(views, bones, _own(views, bones, apart, fine=True), fine=True)
+    if apart.behind is bones.rest:
+        apart = _rest(views, bones, apart, fine=True)
     before = _before(views, bones, apart, bones.own, fine=True)
     return before, refine(before, bones.own.fine, bones.own.centre_mm, apart.own.displacement, LAST_STEPS)
 
@@ -68,25 +71,31 @@ def _first(views: Sequence[EdgeView], bones: BoneParts, apart: Apart) -> Optimum
     return max((refine(before, part.coarse, part.centre_mm, p, STEPS) for p in places), key=lambda o: o.mean)
 
 
-def _own(views: Sequence[EdgeView], bones: BoneParts, apart: Apart) -> Apart:
+def _own(views: Sequence[EdgeView], bones: BoneParts, apart: Apart, fine: bool = False) -> Apart:
     """The vertebra at its optimum before all else."""
-    before = _before(views, bones, apart, bones.own)
-    return replace(apart, own=refine(before, bones.own.coarse, bones.own.centre_mm, apart.own.displacement, STEPS))
+    before = _before(views, bones, apart, bones.own, fine)
+    volume = bones.own.fine if fine else bones.own.coarse
+    return replace(apart, own=refine(before, volume, bones.own.centre_mm, apart.own.displacement, STEPS))
 
 
-def _rest(views: Sequence[EdgeView], bones: BoneParts, apart: Apart) -> Apart:
-    """All else at its optimum behind the vertebrae, about the vertebra: further away it may have moved otherwise."""
-    before = _before(views, bones, apart, apart.behind)
-    here = [replace(v, only=v.window(bones.all.coarse, apart.own.displacement)) for v in before]
-    found = refine(here, apart.behind.coarse, apart.behind.centre_mm, apart.others, REST_STEPS)
+def _rest(views: Sequence[EdgeView], bones: BoneParts, apart: Apart, fine: bool = False) -> Apart:
+    """All else at its optimum behind the vertebrae, about the vertebra: further away it may have moved otherwise.
+
+    On fine pixels no further than the vertebra itself, for time.
+    """
+    before = _before(views, bones, apart, apart.behind, fine)
+    about = bones.own.fine if fine else bones.all.coarse
+    volume = apart.behind.fine if fine else apart.behind.coarse
+    here = [replace(v, only=v.window(about, apart.own.displacement)) for v in before]
+    found = refine(here, volume, apart.behind.centre_mm, apart.others, REST_STEPS)
     return replace(apart, others=found.displacement)
 
 
-def _neighbours(views: Sequence[EdgeView], bones: BoneParts, apart: Apart) -> Apart:
+def _neighbours(views: Sequence[EdgeView], bones: BoneParts, apart: Apart, fine: bool = False) -> Apart:
     """Each neighbour at its optimum before all else."""
     for n, part in enumerate(bones.neighbours):
-        before = _before(views, bones, apart, part)
-        found = refine(before, part.coarse, part.centre_mm, apart.neighbours[n], STEPS)
+        before = _before(views, bones, apart, part, fine)
+        found = refine(before, part.fine if fine else part.coarse, part.centre_mm, apart.neighbours[n], STEPS)
         if min(found.usable) >= LEAST_SEEN:
             places = (*apart.neighbours[:n], found.displacement, *apart.neighbours[n + 1 :])
             apart = replace(apart, neighbours=places)

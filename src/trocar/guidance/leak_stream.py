@@ -8,7 +8,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from trocar.guidance.frames import AlarmKind, Frame, Stamped
+from trocar.guidance.frames import Alarm, AlarmKind, Frame, Stamped
 from trocar.measure import Finding, Severity
 
 #: A stream that is silent for longer than this is alarming, s.
@@ -37,6 +37,11 @@ class Verdict:
 def finding(kind: AlarmKind, text: str) -> Finding:
     """A fault as a finding: what the monitor cannot see now is a stop only where cement was seen."""
     return Finding(Severity.STOP if kind is AlarmKind.LEAK else Severity.CAUTION, text, kind.value)
+
+
+def alarm_of(frame: Frame, kind: AlarmKind, text: str) -> Alarm:
+    """An alarm at a frame."""
+    return Alarm(kind, frame.time_s, frame.number, frame.source, finding(kind, text))
 
 
 class Order(Enum):

@@ -19,6 +19,7 @@ from trocar.anatomy.levels import Level
 from trocar.anatomy.phantom import Fracture, PhantomSpec, phantom
 from trocar.cli import main
 from trocar.cli.guide import leak, watch_live
+from trocar.cli.guide.shared import CAPTION_ROWS
 from trocar.cli.guide.simulate import LEAK_NAMES
 from trocar.errors import OutputError
 from trocar.guidance.carm import CArm, Detector
@@ -171,10 +172,10 @@ def test_the_tip_is_found_where_it_truly_is(patient: Patient, films: Films, day:
     # a single tip is told to within 0.9 mm (95 %) along the needle
     assert np.median(off_mm) < 0.5
     assert off_mm.max() < 1.0
-    assert picture_size(out / "lateral-tracked.png") == (512, 512 + 8 + 3 * 22)
+    assert picture_size(out / "lateral-tracked.png") == (512, 512 + 8 + CAPTION_ROWS * 22)
     images = film_images(out / "ap-tracked.mp4")
     assert len(images) == 5
-    assert images[0].shape == (586, 512, 3)
+    assert images[0].shape == (512 + 8 + CAPTION_ROWS * 22, 512, 3)
     assert {row["number"] for row in document["updates"]} == set(range(14))
 
 
@@ -199,7 +200,7 @@ def test_the_leak_is_told_when_it_comes(patient: Patient, films: Films, day: tup
         assert min(picture_size(out / name)) > 100
     images = film_images(out / "lateral-watched.mp4")
     assert len(images) >= 40
-    assert images[0].shape == (586, 512, 3)
+    assert images[0].shape == (512 + 8 + CAPTION_ROWS * 22, 512, 3)
     red = [int(((image[..., 2] > 200) & (image[..., 1] < 110)).sum()) for image in images]
     assert red[0] == 0 < red[-1]
 
@@ -352,10 +353,10 @@ def test_results_do_not_go_among_the_images(command: str, patient: Patient, nois
     ("options", "says"),
     [
         (("--leak", "upwards"), "'upwards' is not one of"),
-        (("--seconds", 2), "duration_s=2.0 is outside 8 to 3600 s"),
+        (("--seconds", 2), "'--seconds': 2.0 is not in the range"),
         (("--seconds", "nan"), "duration_s=nan is outside 8 to 3600 s"),
-        (("--leak", "disc", "--leak-ml", -1), "ml=-1.0 is outside 0.001 to 15 mL"),
-        (("--leak", "disc", "--leak-ml", 99), "ml=99.0 is outside 0.001 to 15 mL"),
+        (("--leak", "disc", "--leak-ml", -1), "'--leak-ml': -1.0 is not in the range"),
+        (("--leak", "disc", "--leak-ml", 99), "'--leak-ml': 99.0 is not in the range"),
         (("--seed", -1), "--seed"),
         (("--disturbances", 11), "0<=x<=10"),
         (("--pixels", 300), "--pixels"),

@@ -171,12 +171,18 @@ def test_only_the_pieces_at_a_point_that_is_not_a_number_are_left_out() -> None:
 
 
 def test_a_caption_has_its_colours_in_order_below_the_picture() -> None:
-    told = captioned(black(), [("above", TOLD), ("middle", PLANNED), ("below", ALARMING)])
+    told = captioned(black(), [("top", TOLD), ("mid", PLANNED), ("low", ALARMING)])
     assert told.shape == (64 + 8 + 3 * 22, 48, 3)
     assert not told[:64].any()
     at = [drawn(told, colour)[:, 0].mean() for colour in (TOLD, PLANNED, ALARMING)]
     assert at == sorted(at)
     assert at[0] > 64
+
+
+def test_a_long_caption_goes_on_in_the_next_row_and_a_film_has_one_size() -> None:
+    long = ("one two six ten", TOLD)
+    assert captioned(black(), [long]).shape[0] > captioned(black(), [("one", TOLD)]).shape[0]
+    assert captioned(black(), [long], 2).shape == captioned(black(), [("one", TOLD)], 2).shape
 
 
 def test_png_keeps_every_pixel() -> None:

@@ -22,6 +22,9 @@ from trocar.volume import Volume
 
 #: Name and version of the layout.
 SCHEMA = "trocar-registration/1"
+#: How far a vertebra is from where the CT has it when nobody has looked, standard deviation, mm. Ours: a patient who
+#: was laid anew lies elsewhere by half a centimetre and more.
+UNCHECKED_SD_MM = 5.0
 #: A vertebra that is not known to within this is not registered, whatever a file says, mm.
 WORST_SD_MM = 20.0
 _WANTED = "the registration.json that 'trocar guide register' wrote"
@@ -47,10 +50,10 @@ class Registered:
     def as_scanned(cls, level: Level) -> Registered:
         """The vertebra where the CT has it, which nobody has checked."""
         text = (
-            f"{level} is taken to lie as in the CT: nobody has looked where it is. "
-            "Run 'trocar guide register' and give its registration.json."
+            f"{level} is taken to lie as in the CT, give or take {UNCHECKED_SD_MM:g} mm: nobody has looked where it "
+            "is. Run 'trocar guide register' and give its registration.json."
         )
-        return cls(level, AT_REST, 0.0, (), (Finding(Severity.CAUTION, text, "no registration was given"),))
+        return cls(level, AT_REST, UNCHECKED_SD_MM, (), (Finding(Severity.CAUTION, text, "no registration was given"),))
 
     def require_reliable(self) -> None:
         """Raise :class:`trocar.errors.ImageError` where it must not be used."""

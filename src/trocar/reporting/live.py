@@ -5,6 +5,7 @@ A picture is RGB ``[row, column, 3]``, 8 bits. Colours are those of the report's
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from io import BytesIO
 
@@ -29,6 +30,8 @@ DARKEST, BRIGHTEST = 1.0, 99.0
 #: A point of a contour is given in whole pixels times two to this power (``cv2.polylines``).
 _SHIFT = 4
 _LETTERS = 18
+#: Size of a caption, pixels, and the width of a letter for its size.
+FONT, WIDE = 14, 0.55
 
 
 def shown(frame: Frame) -> tuple[Picture, float]:
@@ -126,10 +129,15 @@ def cross(picture: Picture, at_px: ArrayLike, scale: float, colour: Colour, arm_
     polyline(picture, [(row - arm, column + arm), (row + arm, column - arm)], scale, colour, width=2)
 
 
-def captioned(picture: Picture, lines: Iterable[tuple[str, Colour]]) -> Picture:
-    """The picture with a strip of lines below it, each in its colour."""
-    lines = list(lines)
-    font = ImageFont.load_default(16)
+def captioned(picture: Picture, lines: Iterable[tuple[str, Colour]], rows: int | None = None) -> Picture:
+    """The picture with a strip of lines below it, each in its colour; a long one goes on in the next.
+
+    All pictures of a film are of one size: they give the number of ``rows`` that all have, and what is more is cut.
+    """
+    font = ImageFont.load_default(FONT)
+    room = int((picture.shape[1] - 16) / (FONT * WIDE))
+    lines = [(part, colour) for text, colour in lines for part in textwrap.wrap(text, room) or [""]]
+    lines = lines if rows is None else (lines + [("", TOLD)] * rows)[:rows]
     strip = Image.new("RGB", (picture.shape[1], 8 + 22 * len(lines)))
     draw = ImageDraw.Draw(strip)
     for n, (text, colour) in enumerate(lines):

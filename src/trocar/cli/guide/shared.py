@@ -30,6 +30,8 @@ MOST_RUNS = 2
 UNTIMED_HZ = 15.0
 #: A film to look at shows so many pictures a second: VP9, which browsers play, takes most of a command's time.
 FILM_HZ = 5.0
+#: Rows of text below each picture of a film: all pictures of a film are of one size.
+CAPTION_ROWS = 6
 
 to_folder = click.option("-o", "--out", required=True, type=A_PATH, help="Folder for what is found.")
 some_runs = click.option(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from trocar.guidance.frames import Frame
     from trocar.guidance.simulated_case import SimulatedCase
     from trocar.treatment import Plan
 
@@ -40,9 +42,9 @@ LEAK_NAMES = ("none", "disc", "canal", "foramen", "front", "side", "vessel", "tr
 @images
 @to_folder
 @click.option("--leak", type=click.Choice(LEAK_NAMES), default="none", show_default=True, help="Where cement leaks.")
-@click.option("--leak-ml", type=float, default=0.6, show_default=True, help="How much of it, ml.")
+@click.option("--leak-ml", type=click.FloatRange(0.001, 15.0), default=0.6, show_default=True, help="How much, ml.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same films.")
-@click.option("--seconds", type=float, default=16.0, show_default=True, help="Length of the films.")
+@click.option("--seconds", type=click.FloatRange(8.0, 3600.0), default=16.0, show_default=True, help="Their length.")
 @click.option(
     "--disturbances",
     type=click.IntRange(0, 10),
@@ -135,25 +137,34 @@ def write_run(
         write_xa(run, film, about)
         write_truth(told, truth)
     onsets = {route.value: number for route, number in truth.onsets().items()}
-    return {"view": name, "run": str(run), "truth": str(told), "leak_onset_frame": onsets}
+    reached = {route.value: max(f.reach_mm[n] for f in truth.frames) for n, route in enumerate(truth.routes)}
+    return {
+        "view": name,
+        "run": str(run),
+        "truth": str(told),
+        "leak_onset_frame": onsets,
+        "leak_reach_mm": reached,
+    }
 
 
 def film_of(folder: Path, name: str, rate_hz: float) -> dict[str, Any]:
     """Write a run that was written as a film to look at; says where it is, or why there is none."""
     from trocar.io.xa import read_xa
 
-    shown = folder / f"{name}.mp4"
-    frames = read_xa(folder / f"{name}.dcm").frames()
-    refused = write_shown(shown, averaged(frame.image for frame in frames), rate_hz / FILM_FRAMES)
-    return {"film": str(shown)} if refused is None else {"film": None, "refused": str(refused)}
+    path = folder / f"{name}.mp4"
+    refused = write_shown(path, averaged(read_xa(folder / f"{name}.dcm").frames()), rate_hz / FILM_FRAMES)
+    return {"film": str(path)} if refused is None else {"film": None, "refused": str(refused)}
 
 
-def averaged(images: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
-    """Means of :data:`FILM_FRAMES` images that follow one another; fewer at the end are left out."""
+def averaged(frames: Iterable[Frame]) -> Iterator[NDArray[np.uint8]]:
+    """Pictures of the means of :data:`FILM_FRAMES` images that follow one another; fewer at the end are left out."""
     import numpy as np
 
-    for together in zip(*[iter(images)] * FILM_FRAMES, strict=False):
-        yield np.mean(together, axis=0, dtype=np.float32)
+    from trocar.reporting.live import shown
+
+    for together in zip(*[iter(frames)] * FILM_FRAMES, strict=False):
+        mean = np.mean([frame.image for frame in together], axis=0, dtype=np.float32)
+        yield shown(replace(together[0], image=mean))[0]
 
 
 def show_simulated(written: list[dict[str, Any]], json_: bool) -> None:
@@ -167,10 +178,7 @@ def show_simulated(written: list[dict[str, Any]], json_: bool) -> None:
         if "refused" in film:
             click.echo(f"  {film['refused']}")
         for route, number in film["leak_onset_frame"].items():
-            when = (
-                f"is 3 mm beyond the body from frame {number} on"
-                if number is not None
-                else "does not show in this view"
-            )
-            click.echo(f"  leak, {route}: {when}")
+            reach = f"reaches {film['leak_reach_mm'][route]:.1f} mm beyond the body here"
+            counts = "less than the 3 mm that count" if number is None else f"3 mm of it from image {number} on"
+            click.echo(f"  leak, {route}: {reach}, {counts}")
     click.echo(NOTICE)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from trocar.cli.guide.shared import (
+    CAPTION_ROWS,
     FILM_HZ,
     every,
     file_name,
@@ -38,16 +39,16 @@ if TYPE_CHECKING:
 
     from trocar.geometry import Pose
     from trocar.guidance.correction import Correction
-    from trocar.guidance.deviation import Deviation, Planned
+    from trocar.guidance.deviation import Planned
     from trocar.guidance.frames import Frame
     from trocar.guidance.tracking import Update
     from trocar.io.registration_file import Registered
     from trocar.io.xa import XA
-    from trocar.measure import Finding, Measure
-    from trocar.planning.trajectory import Clearance, Trajectory
+    from trocar.measure import Finding
+    from trocar.planning.trajectory import Trajectory
 
-#: Of free spaces that all are kept, so many are printed, the tightest; of alarms, so many.
-SHOWN_SPACES, SHOWN_ALARMS = 2, 6
+#: So many alarms are printed; track.json has all.
+SHOWN_ALARMS = 6
 
 
 @click.command("track")
@@ -187,7 +188,7 @@ def picture_of(frame: Frame, update: Update | None, path: Trajectory, displaceme
         cross(picture, seen.tip_px, scale, MEASURED)
     said = "not looked at" if update is None else update.text or update.state.value
     lines = [(f"{frame.source}, image {frame.number}, {frame.time_s:.1f} s", TOLD), (planned_says, PLANNED)]
-    return captioned(picture, [*lines, (f"needle: {said}", MEASURED)])
+    return captioned(picture, [*lines, (f"needle: {said}", MEASURED)], CAPTION_ROWS)
 
 
 def document(
@@ -233,7 +234,7 @@ def show(
     folder: Path,
 ) -> None:
     """Print alarms, the last deviation and what can be done."""
-    from trocar.guidance.deviation import spoken
+    from trocar.guidance.deviation import spoken, tightest
 
     for finding in findings:
         click.echo(f"{finding}")
@@ -248,7 +249,8 @@ def show(
         click.echo(f"  {updates[-1].text}" if updates else "  there was no image")
     else:
         click.echo(f"  at {last.time_s:.1f} s: {spoken(last.deviation, planned)}")
-        for m in telling(last.deviation):
+        told = [m for m in last.deviation.measures if not m.name.startswith("clearance_")]
+        for m in (*told, *tightest(last.deviation)):
             click.echo(f"  {m.name.replace('_', ' ')}: {m}")
         for finding in last.deviation.findings:
             click.echo(f"  {finding}")
@@ -256,18 +258,3 @@ def show(
         click.echo(f"  {advice.text}")
     click.echo(f"  {folder / 'track.json'}")
     click.echo(NOTICE)
-
-
-def telling(found: Deviation) -> list[Measure]:
-    """The measures worth a look: those of the tip, and of the free spaces those that are short, or the tightest."""
-    kept = {name for when in ("now", "ahead") for name in _telling(when, getattr(found, when))}
-    if found.ahead is found.now:  # the tip is at its depth: both are the same
-        kept = {name for name in kept if name.startswith("clearance_now_")}
-    return [m for m in found.measures if m.name in kept or not m.name.startswith("clearance_")]
-
-
-def _telling(when: str, spaces: tuple[Clearance, ...]) -> set[str]:
-    from trocar.planning.trajectory import Grade
-
-    short = [c for c in spaces if c.grade is not Grade.SAFE] or spaces[:SHOWN_SPACES]
-    return {f"clearance_{when}_{c.structure}" for c in short}

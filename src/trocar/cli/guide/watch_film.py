@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from trocar.cli.guide.shared import FILM_HZ, file_name, rate_hz, timed, write_shown
+from trocar.cli.guide.shared import CAPTION_ROWS, FILM_HZ, file_name, rate_hz, timed, write_shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,5 +61,5 @@ def picture_of(frame: Frame, state: State, watch: Watched) -> NDArray[np.uint8]:
     amount = f"cement in view: {state.cement}" if state.cement else ""
     said = amount if state.phase is Phase.WATCHING else f"the monitor {state.phase.value}"
     lines = [(f"{frame.source}, image {frame.number}, {frame.time_s:.1f} s", TOLD), (said, MEASURED)]
-    told = f"ALARM: cement {state.leaks[-1].zone.value}" if state.leaks else ""
-    return captioned(picture, [*lines, (told, ALARMING)])
+    told = [(f"ALARM: {leak.alarm.finding.text}", ALARMING) for leak in state.leaks[-1:]]
+    return captioned(picture, [*lines, *told], CAPTION_ROWS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,14 +13,24 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from trocar.cli.guide.shared import file_name, path_of
+from trocar.errors import OutputError
+from trocar.measure import Finding, Severity
 
 if TYPE_CHECKING:
     from trocar.guidance.frames import Alarm, Frame
     from trocar.guidance.leak_state import Leak, Phase, State
     from trocar.guidance.silhouette import Silhouette
     from trocar.io.registration_file import Registered
-    from trocar.measure import Finding
     from trocar.treatment import Plan
+
+
+#: A time beyond this, s, is of a clock that counts from 1970: it is told as the time of day.
+OF_DAY_S = 1e8
+
+
+def when(time_s: float) -> str:
+    """A time for people: seconds of a film, or the time of day."""
+    return time.strftime("at %H:%M:%S", time.localtime(time_s)) if time_s > OF_DAY_S else f"at {time_s:.1f} s"
 
 
 @dataclass
@@ -64,7 +75,7 @@ class Watched:
         """Tell an alarm, and remember it."""
         self.alarms.append(alarm)
         word = "over" if alarm.over else "ALARM"
-        self.say(f"{word} at {alarm.time_s:.1f} s, image {alarm.number} of {alarm.source}: {alarm.finding.text}")
+        self.say(f"{word} {when(alarm.time_s)}, image {alarm.number} of {alarm.source}: {alarm.finding.text}")
 
     def step(self, frame: Frame) -> State:
         """Look at one frame: alarms are told and pictures of leaks are written at once."""
@@ -125,7 +136,10 @@ class Watched:
 
         pictures = (leak.first_picture, leak.alarm_picture)
         names = self.picture_names(len(self.leaks))
-        write_files(self.folder, {name: png(image) for name, image in zip(names, pictures, strict=True)})
+        try:
+            write_files(self.folder, {name: png(image) for name, image in zip(names, pictures, strict=True)})
+        except OutputError as refusal:  # watching a patient does not end with the disk
+            self.add((Finding(Severity.CAUTION, f"The pictures of this leak are lost: {refusal}"),))
 
     def picture_names(self, number: int) -> tuple[str, str]:
         """The names of a leak's pictures, leaks of all views counted together from 1."""
@@ -141,7 +155,7 @@ class Watched:
                 "frames": self.frames[source],
                 "ended": state.phase.value,
                 "cement": plain(state.cement) if state.cement else None,
-                "outside": plain(state.outside) if state.outside else None,
+                "beyond_outline": plain(state.outside) if state.outside else None,
                 "says": state.text,
             }
             for source, state in self.last.items()

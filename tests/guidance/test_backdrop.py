@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from test_registration_parts import AT_REST, CENTRE, DETECTOR, VIEWS, bone
 
-from trocar.guidance.articulation import articulate, backed
+from trocar.guidance.articulation import alone, articulate, backed
 from trocar.guidance.backdrop import AIR_HU, BESIDE_MM, DENSEST_HU, PER_MM_HU
 from trocar.guidance.bone_parts import BonePart, BoneParts, bone_parts
 from trocar.guidance.carm import CArm
@@ -80,10 +80,10 @@ def test_the_rest_that_the_image_shows_is_put_in_place_and_the_vertebra_found_be
     rest, bones = blobs(1), only_bone(blobs(1))
     breath = shift((0.0, 0.0, 2.0))
     seen = views([bone(), rest], [AT_REST, breath])
-    alone = articulate(seen, bones, AT_REST, 2)
-    found = backed(seen, bones, alone, 2)
+    bare = articulate(seen, bones, alone(seen, bones, AT_REST))
+    found = backed(seen, bones, bare, 2)
     assert found.behind is bones.rest
-    assert found.own.mean > 0.9 > alone.own.mean
+    assert found.own.mean > 0.9 > bare.own.mean
     assert found.others.origin_mm == pytest.approx(breath.origin_mm, abs=0.5)
     assert np.linalg.norm(found.own.displacement.origin_mm) < 0.2
 
@@ -91,6 +91,6 @@ def test_the_rest_that_the_image_shows_is_put_in_place_and_the_vertebra_found_be
 def test_a_rest_that_the_image_denies_is_left_out() -> None:
     bones = only_bone(blobs(2))
     seen = views([bone()], [AT_REST])
-    alone = articulate(seen, bones, AT_REST, 2)
-    found = backed(seen, bones, alone, 2)
-    assert found is alone
+    bare = articulate(seen, bones, alone(seen, bones, AT_REST))
+    found = backed(seen, bones, bare, 2)
+    assert found is bare

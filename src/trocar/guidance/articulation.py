@@ -33,14 +33,20 @@ class Apart:
     behind: BonePart
 
 
-def articulate(views: Sequence[EdgeView], bones: BoneParts, together: Pose, sweeps: int) -> Apart:
-    """Part the bones, from where they are together: the vertebra, then its neighbours, then anew."""
-    same = (together,) * len(bones.neighbours)
-    unmoved = Apart(evaluate((), bones.own.coarse, together), same, together, bones.others)
-    apart = replace(unmoved, own=_first(views, bones, unmoved))
-    for _ in range(1, sweeps):
-        apart = _own(views, bones, _neighbours(views, bones, apart))
-    return apart
+def alone(views: Sequence[EdgeView], bones: BoneParts, together: Pose) -> Apart:
+    """The vertebra at its optimum before the others, which stay where they are together."""
+    unmoved = unbent(bones, together, evaluate((), bones.own.coarse, together))
+    return replace(unmoved, own=_first(views, bones, unmoved))
+
+
+def unbent(bones: BoneParts, together: Pose, own: Optimum) -> Apart:
+    """The vertebra at an optimum of its own, all others where they are together."""
+    return Apart(own, (together,) * len(bones.neighbours), together, bones.others)
+
+
+def articulate(views: Sequence[EdgeView], bones: BoneParts, apart: Apart) -> Apart:
+    """The neighbours, each at its optimum before all else, and the vertebra anew."""
+    return _own(views, bones, _neighbours(views, bones, apart))
 
 
 def backed(views: Sequence[EdgeView], bones: BoneParts, apart: Apart, sweeps: int) -> Apart:

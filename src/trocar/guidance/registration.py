@@ -32,7 +32,7 @@ from trocar.anatomy.levels import Level
 from trocar.anatomy.patient import Anatomy
 from trocar.errors import ImageError
 from trocar.geometry import Pose
-from trocar.guidance.articulation import articulate, backed, settled
+from trocar.guidance.articulation import alone, articulate, backed, settled, unbent
 from trocar.guidance.bone_parts import BoneParts, bone_parts
 from trocar.guidance.carm import AT_REST, CArm
 from trocar.guidance.confidence import Confidence, confidence
@@ -240,7 +240,7 @@ def _places(scales: _Scales, bones: BoneParts, anatomy: Anatomy, start: Pose, po
         return Place(min(steps, key=lambda n: float(np.linalg.norm(moved - steps[n]))), found)
 
     def closer(place: Place) -> Place:
-        own = articulate(scales.middle, bones, place.together.displacement, sweeps=1).own
+        own = alone(scales.middle, bones, place.together.displacement).own
         return Place(place.levels_off, place.together, own)
 
     rough = ranked(list(pool.map(look, LEVELS_OFF)), bones.own.centre_mm)
@@ -266,7 +266,9 @@ def _together(scales: _Scales, bones: BoneParts, start: Pose) -> Optimum:
 
 def _measured(scales: _Scales, bones: BoneParts, place: Place) -> tuple[Optimum, Confidence]:
     """The vertebra at the finest scale, before the bones around it, and how sure that is."""
-    apart = backed(scales.middle, bones, articulate(scales.middle, bones, place.together.displacement, 2), 2)
+    together = place.together.displacement
+    apart = unbent(bones, together, place.own or alone(scales.middle, bones, together).own)
+    apart = backed(scales.middle, bones, articulate(scales.middle, bones, apart), sweeps=2)
     views, best = settled(scales.fine, bones, apart)
     about = best.displacement.to_world(bones.own.centre_mm)
     problem = normal(views, bones.own.fine, best.displacement, about, keep=True)

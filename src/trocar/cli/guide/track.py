@@ -60,7 +60,7 @@ SHOWN_ALARMS = 6
     "--until",
     "until_s",
     type=click.FloatRange(min=0.0, min_open=True),
-    help="Follow to this second of the runs: give one before cement comes.",
+    help="Follow to this second of the runs only.",
 )
 @to_folder
 @no_film
@@ -80,8 +80,8 @@ def track_command(
     """Follow the planned needle through one or two X-ray runs: deviation, where it will end, and the correction.
 
     Two runs are taken as filmed at the same time (biplane). The vertebra is taken to stay where it was registered:
-    breathing shows as deviation. Cement at the tip is taken for needle: end before it with --until. Writes track.json,
-    and for each run a film and a last picture.
+    breathing shows as deviation. A tip in cement is not seen; a needle-wide strand of it straight ahead of the tip may
+    be taken for needle. Writes track.json, and for each run a film and a last picture.
     """
     from trocar.guidance.correction import correct
     from trocar.guidance.deviation import Planned, approach_of
@@ -97,7 +97,7 @@ def track_command(
     plan = planned(plan_json, named, progress)
     path = path_of(plan)
     where = whereabouts(registration, plan)
-    findings = once(where.findings, told_of(films.values(), plan), about_cement(until_s))
+    findings = once(where.findings, told_of(films.values(), plan))
     followed = Planned.on(path, plan.anatomy, plan.procedure.margins(approach_of(path)))
     following = Following(followed, dict.fromkeys(films, where.displacement), where.sd_mm)
     with progress.stage("following the needle"):
@@ -119,16 +119,6 @@ def track_command(
 def until(frames: Iterator[Frame], until_s: float | None) -> Iterator[Frame]:
     """The frames up to a second of their own clocks, that included."""
     return frames if until_s is None else itertools.takewhile(lambda frame: frame.time_s <= until_s, frames)
-
-
-def about_cement(until_s: float | None) -> tuple[Finding, ...]:
-    """What is to be known of images after cement has come, where nobody said when that is."""
-    from trocar.measure import Finding, Severity
-
-    if until_s is not None:
-        return ()
-    text = "Cement at the tip is taken for needle: do not use what is said of images after it has come."
-    return (Finding(Severity.CAUTION, text, "end before it with --until"),)
 
 
 @dataclass(frozen=True)

@@ -53,8 +53,8 @@ class Drawn(Enum):
 
     FRONT = "the patient's right (detector in front)"
     BEHIND = "the patient's left (detector behind)"
-    FACING_LEFT = "the patient's front (a lateral view that looks to the left)"
-    FACING_RIGHT = "the patient's back (a lateral view that looks to the right)"
+    FACING_LEFT = "the patient's front (the patient faces the image's left edge)"
+    FACING_RIGHT = "the patient's back (the patient faces the image's right edge)"
 
 
 @dataclass(frozen=True, eq=False)

@@ -103,7 +103,8 @@ def track_command(
     with progress.stage("following the needle"):
         updates = list(track(until(side_by_side(films), until_s), following))
     last = next((u for u in reversed(updates) if u.deviation is not None), None)
-    advice = correct(last.tip, followed) if last is not None and last.tip is not None else None
+    current = last is not None and last.tip is not None and not gone(last, updates)
+    advice = correct(last.tip, followed) if current else None  # type: ignore[union-attr, arg-type]
     told = document(updates, last, advice, findings)
     write_files(folder, {"track.json": json.dumps(told, ensure_ascii=False).encode()})
     for name, film in films.items():
@@ -215,6 +216,13 @@ def document(
     )
 
 
+def gone(last: Update, updates: list[Update]) -> bool:
+    """Whether the needle was last seen so long before the end that nothing can be advised."""
+    from trocar.guidance.tracking import LOST_S
+
+    return updates[-1].time_s - last.time_s > LOST_S
+
+
 def show(
     updates: list[Update],
     last: Update | None,
@@ -238,6 +246,8 @@ def show(
     if last is None or last.deviation is None:
         click.echo(f"  {updates[-1].text}" if updates else "  there was no image")
     else:
+        if gone(last, updates):
+            click.echo(f"  NOT SEEN since {last.time_s:.1f} s: what follows is of then, not of now")
         click.echo(f"  at {last.time_s:.1f} s: {spoken(last.deviation, planned)}")
         told = [m for m in last.deviation.measures if not m.name.startswith("clearance_")]
         for m in (*told, *tightest(last.deviation)):

@@ -120,7 +120,7 @@ class Cement:
         low = ml(d.scatter * SCATTER_LOW / SCATTER, -2.0 * self.level_sd, CONTRAST_HIGH)
         high = ml(d.scatter * SCATTER_HIGH / SCATTER, 2.0 * self.level_sd, CONTRAST_LOW)
         how = (
-            "Thickness from attenuation, as of PMMA with 30 % barium sulphate at 80 kV, summed at the vertebra's depth; "
+            "Thickness from attenuation, as PMMA with 30 % barium sulphate at 80 kV; summed at the vertebra's depth: "
             "the interval is from scatter, brightness, 70 to 100 kV and cements half as dense."
         )
         return Measure("cement_seen", ml(d.scatter, 0.0), "ml", low, high, "scatter", how)

@@ -80,6 +80,20 @@ def test_a_drift_within_its_uncertainty_is_not_told_from_none() -> None:
     assert (m.low, m.high) == pytest.approx((-2.0, 10.0))
 
 
+def test_a_target_that_may_not_have_moved_is_not_said_to_have() -> None:
+    unsure = drift(path(), found(shift((4.0, 0.0, 0.0)), sigma_mm=3.0))
+    assert "Whether the target has moved cannot be told: 4.0 mm, ±6.0 mm" in unsure.findings[1].text
+    assert (
+        "has moved 4.0 mm to the patient's left (±0.6 mm)"
+        in drift(path(), found(shift((4.0, 0.0, 0.0)))).findings[1].text
+    )
+
+
+def test_a_move_that_is_sure_and_small_is_said_in_a_whole_sentence() -> None:
+    d = drift(path(), found(shift((0.4, 0.0, 0.3)), sigma_mm=0.05), skin_normal=np.array((0.0, 1.0, 0.0)))
+    assert d.findings[0].text == "The mark should be within half a millimetre of where it was planned (±0.1 mm)."
+
+
 def test_another_level_an_unreliable_registration_and_a_path_along_the_skin_are_refused() -> None:
     with pytest.raises(ValueError, match="does not move with"):
         drift(path(Level.L2), found(AT_REST))

@@ -104,7 +104,7 @@ def _measures(
         for axis, direction in enumerate(("left", "back", "head")):
             value, spread = float(by[axis]), 2.0 * float(sigma[name][axis])
             out.append(
-                Measure(f"{name}_drift_{direction}", value, "mm", value - spread, value + spread, "95 %", method=how)
+                Measure(f"{name}_drift_{direction}", value, "mm", value - spread, value + spread, "2 sd", method=how)
             )
     turned = angle_deg(planned.direction, path.direction)
     return (*out, Measure("path_turn", turned, "deg", method="Between the planned path and the moved one."))
@@ -115,12 +115,21 @@ def _findings(moved: dict[str, Vector], sigma: dict[str, Vector]) -> tuple[Findi
     by, spread = moved["mark"], _along_mm(moved["mark"], sigma["mark"])
     length = float(np.linalg.norm(by))
     because = f"the vertebra moved since the CT; one standard deviation is {spread:.1f} mm"
-    target = f"The target has moved {words(moved['target'])}."
+    target = _told_target(moved["target"], _along_mm(moved["target"], sigma["target"]))
     if length <= TOLD_APART * spread:
         text = (
             f"The mark needs no move that could be told: {length:.1f} mm, uncertain by ±{TOLD_APART * spread:.1f} mm."
         )
         return (Finding(Severity.NOTE, text, because), Finding(Severity.NOTE, target))
     severity = Severity.CAUTION if length > LARGE_MM else Severity.NOTE
-    text = f"The mark should be {words(by)} of where it was planned (±{TOLD_APART * spread:.1f} mm)."
+    where = f"{words(by)} of" if np.abs(by).max() >= LEAST_WORDED_MM else "within half a millimetre of"
+    text = f"The mark should be {where} where it was planned (±{TOLD_APART * spread:.1f} mm)."
     return (Finding(severity, text, because), Finding(Severity.NOTE, target))
+
+
+def _told_target(moved_mm: Vector, spread_mm: float) -> str:
+    """How far the target has moved, as far as that can be told from none."""
+    length = float(np.linalg.norm(moved_mm))
+    if length <= TOLD_APART * spread_mm:
+        return f"Whether the target has moved cannot be told: {length:.1f} mm, ±{TOLD_APART * spread_mm:.1f} mm."
+    return f"The target has moved {words(moved_mm)} (±{TOLD_APART * spread_mm:.1f} mm)."

@@ -61,8 +61,8 @@ COARSE_MM, MIDDLE_MM, FINE_MM = 3.0, 2.0, 1.0
 #: How far about each place a bone is looked for, mm; how many of the places found are refined, by so many steps.
 REACH_MM, KEPT, STEPS = 12.0, 2, 5
 #: Errors are larger than patches disagree by this factor: those of the voxels, the mask and the C-arm's model pull all
-#: patches alike. From ``python benchmarks/registration.py --seed 314 --runs 9``, articulated ("error to expected
-#: error"): simulated images, other ones than those whose figures docs/registration.md tells.
+#: patches alike. Set on earlier runs and looked at on nine articulated ones of seed 314, other ones than those whose
+#: figures docs/registration.md tells: simulated images, on which errors are still up to 1.4 times as large as told.
 SHARED_ERRORS = 1.5
 #: A place that fits less than this share as well as the best is not looked at more closely.
 WORTH_A_LOOK = 0.6

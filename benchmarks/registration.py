@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -138,7 +139,8 @@ def main() -> None:
     for row in rows:
         print(f"{row['name']:66s} {row['value']:10.4g} {row['unit']:3s} {row.get('asked', '')}")
     if asked.json:
-        print(json.dumps({"figures": rows}))
+        # a share of no runs is no figure
+        print(json.dumps({"figures": [row for row in rows if math.isfinite(row["value"])]}))
 
 
 if __name__ == "__main__":

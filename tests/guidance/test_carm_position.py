@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from trocar.guidance.carm import CArm
@@ -117,6 +117,7 @@ def test_the_same_machine_stands_elsewhere_about_each_patient(
 
 
 @given(positions, tilts)
+@example(PatientPosition.FFS, (0.0, 0.0, -6.1e-05))  # a small roll beside half a turn
 @settings(max_examples=80, deadline=None)
 def test_room_and_patient_angles_go_both_ways(position: PatientPosition, tilt: tuple[float, float, float]) -> None:
     there = in_room(about_patient(AP, RoomAngles(*tilt), position), position)

@@ -128,4 +128,4 @@ def _roll_deg(upright: CArm, right: NDArray[np.float64]) -> float:
     """By how much ``upright`` must be rolled for its image to have ``right`` (LPS) at its right."""
     across, down = upright.axes
     angle = float(np.degrees(np.arctan2(-(right @ down), right @ across)))
-    return 180.0 if np.isclose(angle, -180.0, atol=1e-9) else angle + 0.0
+    return 180.0 if np.isclose(angle, -180.0, rtol=0.0, atol=1e-9) else angle + 0.0
